@@ -6,4 +6,4 @@ from ..errors import UserError
 
 
 class RunFailure(UserError):
-    """A run that started and could not continue, or none of whose input could be used."""
+    """A run that started and could not continue, or whose input was all unusable."""

@@ -76,7 +76,7 @@ class Frame:
         return self.binning if self.raw is not None and self.raw.shape[:2] != self.pixels.shape[:2] else 1
 
     def source_boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """Convert boxes (..., 4) from pixels of `pixels` to pixels of the source's own frame."""
+        """Convert boxes (..., 4) from pixels of `pixels` to pixels of the source's frame."""
         return boxes if self.binning == 1 else np.asarray(boxes * self.binning)
 
 

@@ -1,4 +1,4 @@
-"""Set up a run: source, networks, views, output folder, controls, monitor, sinks and pipeline.
+"""Set up a run: source, networks, views, output, controls, sinks, pipeline.
 
 >>> stats = Session(RunConfig(source="demo", out=Path("found"))).run()  # doctest: +SKIP
 
@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One run: everything is opened when this is created, and closed at the end of `run`.
+    """A run: its parts are opened on creation, and closed at the end of `run`.
 
     Args:
         config: how to run.
@@ -132,7 +132,9 @@ class Session:
     def run(
         self, on_frame: FrameCallback = lambda *_: None, should_stop: Callable[[], bool] = lambda: False
     ) -> RunStats:
-        """Run until the source ends, `should_stop` returns True, the window is closed, or the frames are done.
+        """Run until the source ends, all frames are done, or a stop is requested.
+
+        A stop is requested by `should_stop`, or by closing the window.
 
         Args:
             on_frame: called after each frame, from this thread: the frame, its detections, its record, the statistics.
@@ -192,7 +194,7 @@ class Session:
             self._trace.close()
 
     def _raw_detector_loader(self) -> Callable[[], RawDetector] | None:
-        """Return a function that loads the detector of raw frames; None if the configured models have none."""
+        """Return a function that loads the raw frames' detector; None if there is none."""
         config = self.config
         if self._has_own_detector or not has_raw_detector(config.models):
             return None
@@ -275,7 +277,7 @@ class Session:
 
     @contextmanager
     def _report_lost_output(self) -> Iterator[None]:
-        """Log the lost output if the run ends with an exception; otherwise `run` returns it."""
+        """Log lost output if the run ends with an exception; otherwise `run` returns it."""
         try:
             yield
         except BaseException:

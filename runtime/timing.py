@@ -1,4 +1,4 @@
-"""Time per stage: the spans of one frame, and statistics over the last few thousand frames."""
+"""Time per stage: spans of a frame, and statistics of the last frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ WINDOW = 4096
 
 
 class Span(NamedTuple):
-    """A timed piece of work: stage, begin and end in seconds of `time.perf_counter`, and native thread id."""
+    """A timed stage: its name, begin and end in seconds, and native thread id.
+
+    The seconds are those of `time.perf_counter`.
+    """
 
     stage: str
     begin: float

@@ -1,4 +1,4 @@
-"""The tables of the event file, their migrations, and how a damaged file is replaced."""
+"""The event file's tables and migrations, and the replacement of a damaged file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _MIGRATIONS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _
 def open_database(
     path: Path, busy_timeout: float = BUSY_TIMEOUT, vfs: str = ""
 ) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the event file for writing: check it quickly, set its journal, migrate it to this version.
+    """Open the event file for writing: check it, set its journal, migrate it.
 
     WAL mode is used where the disk supports it. A network share or a FUSE disk may lack the shared memory that it
     needs; there a rollback journal is used, and readers may wait for a commit.
@@ -154,7 +154,7 @@ def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT, full: bool = True) ->
 
 
 def _quick_damage(database: sqlite3.Connection, path: Path) -> str | None:
-    """Return what is wrong with the parts of an event file that are read at the start of a run."""
+    """Return what is wrong with the parts of an event file that a start reads."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     if path.stat().st_size and path.stat().st_size < (pages - _pages_in_wal(path, size)) * size:

@@ -32,7 +32,7 @@ class RunInfo(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """A copy of a track's current state, which other threads can read while the track changes.
+    """A copy of a track's state that other threads can read while the track changes.
 
     Attributes:
         id: stable and unique: the run's uid and the number, e.g. ``1f0c22aa-00012``.

@@ -106,7 +106,9 @@ class FrameRecord:
 
 
 def display_label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
-    """Return a galaxy's name for display: its best class, its coarse group, or `UNCERTAIN`; see `models.naming`.
+    """Return a galaxy's name for display: class, coarse group, or `UNCERTAIN`.
+
+    See `models.naming`.
 
     Args:
         probabilities: (C,).

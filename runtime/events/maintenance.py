@@ -1,4 +1,4 @@
-"""Copy an event file while a run writes to it, and release the disk space of deleted rows."""
+"""Copy an event file in use, and release the disk space of deleted rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def give_space_back(database: sqlite3.Connection, is_running: bool) -> None:
 
 
 def backup_events(folder: Path, target: Path) -> int:
-    """Copy the event file of a folder, also of a running run, to a file that appears once it is complete.
+    """Copy the event file of a folder to `target`, atomically.
+
+    A run may write to the file meanwhile.
 
     Returns:
         Number of events in the copy.

@@ -171,7 +171,7 @@ def as_csv(events: list[EventRow]) -> str:
 
 
 def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Delete events and their crops, except events that a running run still has in sight.
+    """Delete events and their crops, except events still in sight in a running run.
 
     Events by age of a run that began before `CLOCK_SET` stay too, unless the query names the run.
 
@@ -229,7 +229,10 @@ def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
 
 
 def _connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Connect to a file; exclusively if the disk is too full for the memory that SQLite shares between processes."""
+    """Connect to a file, exclusively if the disk is too full for shared memory.
+
+    SQLite shares this memory between processes.
+    """
     for exclusive in (False, True):
         mode = "rw" if write or exclusive else "ro"
         database = sqlite3.connect(
@@ -264,7 +267,7 @@ def _running(folder: Path, database: sqlite3.Connection) -> int:
 
 
 def _event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
-    """Convert a row; a deleted crop becomes None, and events of finished runs are ended."""
+    """Convert a row; a deleted crop is None, and events of finished runs are ended."""
     values = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid", "class")}  # noqa: SIM118
     values["name"] = row["class"]
     values["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]

@@ -1,4 +1,4 @@
-"""The event file: SQLite in WAL mode, one row per object, one row per run, one writer."""
+"""The event file: SQLite, one row per object and per run, one writer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .event import Event
 
 
 class EventStore:
-    """The events of all runs in an output folder, which this process has locked (see `system.folder_lock`).
+    """The events of all runs in an output folder that this process has locked.
+
+    See `system.folder_lock`.
 
     Events that earlier runs left open are ended here, at their last sighting, and these runs are marked as
     interrupted.

@@ -32,8 +32,9 @@ class ChangeGate:
         self._time = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     def has_changed(self, small: np.ndarray, time: datetime.datetime) -> bool:
-        """Return whether a frame's `grey_thumbnail` differs from the last changed one by more than noise; if so, keep
-        it.
+        """Return whether a frame differs from the last changed one by more than noise.
+
+        `small` is its `grey_thumbnail`, which is kept if it differs.
 
         Cells of 3x3 thumbnail pixels are compared. The noise is that of the difference itself.
         """

@@ -30,7 +30,7 @@ def stretch_of(frame: Frame) -> Stretch | None:
 
 
 def development_of(frame: Frame) -> Development:
-    """Return how a frame was developed, so that images derived from it can be developed in the same way."""
+    """Return how a frame was developed, to develop derived images the same way."""
     from ...models.images.development import Development
 
     stretch = stretch_of(frame)

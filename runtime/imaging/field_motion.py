@@ -1,4 +1,4 @@
-"""The motion of the sky through jumps: dither, slew, meridian flip, cloud, another target.
+"""The motion of the sky through jumps: dither, slew, meridian flip, cloud.
 
 A frame that does not continue the previous one is compared with the last frame of each recent star field, unchanged
 and turned by 180 degrees. If the stars agree, the motion continues through the jump; if both show stars that do not
@@ -78,7 +78,7 @@ class FieldMotion(SkyMotion):
             self._levels = _levels_at(pixels, self._to_frame(self._watched), self._factor)
 
     def has_jumped(self, pixels: np.ndarray) -> bool:
-        """Return whether the stars of a steady sky are missing from their predicted positions in a frame (H, W, 3)."""
+        """Return whether stars are missing from their predicted positions in a frame."""
         if self._pace is None or not len(self._levels):
             return False
         motion = repeat_motion(self._pace, self._unseen + 1)
@@ -95,7 +95,7 @@ class FieldMotion(SkyMotion):
         return (positions + 0.5) * self._factor - 0.5
 
     def _trusts_shift(self, small: np.ndarray) -> bool:
-        """Return whether to accept a shift that the stars do not confirm: only if there are few stars."""
+        """Return whether to accept a shift without confirmation: if there are few stars."""
         return not _shows_stars(small)
 
     def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ class FieldMotion(SkyMotion):
         return self._base
 
     def _confirm_field(self) -> None:
-        """Keep a new field once two frames agree on it, or return to an earlier field that they match after all."""
+        """Keep a new field once two frames agree on it, or return to an earlier field."""
         assert self._last is not None
         found = self._find(self._last, set(self._fields) - self._unconfirmed_fields)
         if found is not None:
@@ -150,7 +150,9 @@ class FieldMotion(SkyMotion):
 
 
 def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None = None) -> np.ndarray | None:
-    """Return the motion between two frames of one star field, which may have turned by 180 degrees.
+    """Return the motion between two frames of a star field that may have flipped.
+
+    A flip turns the field by 180 degrees.
 
     Args:
         before, now: the frames' thumbnails.
@@ -179,7 +181,7 @@ def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None 
 
 
 def _shows_stars(small: np.ndarray) -> bool:
-    """Return whether a grey thumbnail (h, w) has at least `MIN_VISIBLE` separate peaks above its noise."""
+    """Return whether a thumbnail (h, w) has at least `MIN_VISIBLE` separate peaks."""
     light = small - cv2.boxFilter(small, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     noise = max(0.5, mad_std(light[::3, ::3]))
     bright = (light > VISIBLE_SIGMAS * noise).astype(np.uint8)
@@ -187,7 +189,7 @@ def _shows_stars(small: np.ndarray) -> bool:
 
 
 def _levels_at(pixels: np.ndarray, positions: np.ndarray, factor: float) -> np.ndarray:
-    """Return how much brighter than the frame's background the light around positions (N, 2) is, (N,)."""
+    """Return the light (N,) around positions (N, 2) above the frame's background."""
     radius = max(2, round(factor))
     offsets = np.arange(-radius, radius + 1)
     columns, rows = np.rint(positions).astype(int).T

@@ -1,4 +1,4 @@
-"""Registration of a frame on the first frame of its stack, by the stars of their thumbnails.
+"""Register a frame on the first frame of its stack, by stars in thumbnails.
 
 Optical flow (Lucas & Kanade 1981) follows the stars, starting where the motion of the sky predicts them, and a
 rotation with a shift is fitted to those that agree. If there are few stars, the enhanced correlation coefficient
@@ -134,7 +134,7 @@ def _soften(light: np.ndarray) -> np.ndarray:
 
 
 def _is_light_visible(thumbnail: np.ndarray) -> bool:
-    """Return whether at least `MIN_STARS` pixels of a thumbnail (h, w) uint8 are above its noise."""
+    """Return whether `MIN_STARS` pixels of a thumbnail (h, w) are above its noise."""
     light = thumbnail - cv2.boxFilter(thumbnail, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     noise = max(0.5, mad_std(light[::3, ::3]))
     return bool(np.count_nonzero(light > MIN_VISIBLE_SIGMAS * noise) >= MIN_STARS)

@@ -1,4 +1,4 @@
-"""Estimate how the sky moves across the sensor from frame to frame: drift, field rotation, zoom.
+"""Estimate how the sky moves across the sensor: drift, field rotation, zoom.
 
 Phase correlation (Kuglin & Hines 1975) finds a drift of any length. From there, optical flow (Lucas & Kanade 1981) and
 a similarity by RANSAC find rotation and scale; objects that move on their own, or not at all, are outliers. While the
@@ -39,14 +39,17 @@ NO_STARS = np.zeros((0, 1, 2), np.float32)
 
 
 class Thumbnail(NamedTuple):
-    """A frame's stars (h, w) float32, see `subtract_background`, and a blurred uint8 copy of them."""
+    """A frame's stars (h, w) float32, and a blurred uint8 copy of them."""
 
     stars: np.ndarray
     blurred: np.ndarray
 
 
 def grey_thumbnail(pixels: np.ndarray | ImagePyramid) -> np.ndarray:
-    """Make a grey thumbnail: (H, W, 3) uint8 RGB -> (h, w) uint8, halved until it has at most `SIDE` pixels a side."""
+    """Make a grey thumbnail (h, w) uint8 of (H, W, 3) uint8 RGB.
+
+    It is halved until it has at most `SIDE` pixels a side.
+    """
     pyramid, level = pixels if isinstance(pixels, ImagePyramid) else ImagePyramid(pixels), 0
     while max(pyramid[level].shape[:2]) > SIDE and min(pyramid[level].shape[:2]) >= 2:
         level += 1
@@ -108,7 +111,10 @@ def estimate_similarity(
 
 
 def _is_bright(before: np.ndarray, now: np.ndarray, stars: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return whether the light at found positions (N, 2) is at least half that of the stars (N, 2), (N,) bool."""
+    """Return whether the light at found positions is at least half the stars'.
+
+    The result is (N,) bool for `stars` and `found` (N, 2).
+    """
     (x, y), (to_x, to_y) = np.rint(stars).astype(int).T, np.rint(found).astype(int).T
     inside = (to_x >= 0) & (to_x < now.shape[1]) & (to_y >= 0) & (to_y < now.shape[0])
     is_bright: np.ndarray = inside & (2 * now[to_y * inside, to_x * inside].astype(int) >= before[y, x])
@@ -116,7 +122,10 @@ def _is_bright(before: np.ndarray, now: np.ndarray, stars: np.ndarray, found: np
 
 
 def to_frame_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """Convert a motion (2, 3) in thumbnail pixels to one (3, 3) in pixels of a frame `factor` times as large."""
+    """Convert a motion (2, 3) in thumbnail pixels to (3, 3) in frame pixels.
+
+    The frame is `factor` times as large.
+    """
     # Pixel centres: position x of the frame is at (x + 1/2) / factor - 1/2 of the thumbnail.
     half = (factor - 1.0) / 2.0
     larger = np.array([[factor, 0.0, half], [0.0, factor, half], [0.0, 0.0, 1.0]])
@@ -125,7 +134,10 @@ def to_frame_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
 
 
 def to_thumbnail_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """Convert a motion (3, 3) in frame pixels to one (3, 3) in pixels of a thumbnail `factor` times smaller."""
+    """Convert a motion (3, 3) in frame pixels to one in thumbnail pixels.
+
+    The thumbnail is `factor` times smaller.
+    """
     return to_frame_pixels(matrix[:2], 1.0 / factor)
 
 
@@ -161,7 +173,10 @@ class SkyMotion:
 
     @property
     def needs_update(self) -> bool:
-        """Whether the next frame needs `update`: the sky is not steady, or `MAX_EXTRAPOLATED` frames were skipped."""
+        """Return whether the next frame needs `update`.
+
+        It does if the sky is not steady, or `MAX_EXTRAPOLATED` frames were skipped.
+        """
         return self._pace is None or self._steady < MIN_STEADY_UPDATES or self._unseen >= MAX_EXTRAPOLATED
 
     def extrapolate(self) -> np.ndarray:
@@ -201,11 +216,11 @@ class SkyMotion:
         return self.sky
 
     def _trusts_shift(self, small: np.ndarray) -> bool:
-        """Return whether to accept a shift that the stars do not confirm, as there may be too few of them."""
+        """Return whether to accept a shift that too few stars could confirm."""
         return True
 
     def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
-        """Return the motion of the sky for a frame that has nothing in common with the previous one: no change."""
+        """Return no motion for a frame that has nothing in common with the previous one."""
         return self._base
 
     def _motion_between(self, before: Thumbnail, now: Thumbnail, frames: int) -> np.ndarray | None:
@@ -239,7 +254,7 @@ class SkyMotion:
 
 
 def _max_distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Return the maximum distance in pixels between the corners of an image (h, w) after two motions (2, 3)."""
+    """Return the maximum distance in pixels of a corner (h, w) after two motions."""
     corners = np.array([[0, 0, 1], [shape[1], 0, 1], [0, shape[0], 1], [shape[1], shape[0], 1]])
     return float(np.hypot(*((first - second) @ corners.T)).max())
 

@@ -1,4 +1,4 @@
-"""Stacking: the mean of the last frames, aligned by their stars, which lowers the noise.
+"""Stacking: the mean of the last frames, aligned by their stars to lower noise.
 
 The linear channels of raw frames are averaged, and the mean is developed like a frame; images of 8 bits are averaged
 directly. Frames are registered on the first of the stack (see `registration`). Planes, satellites, cosmic rays and hot
@@ -48,14 +48,14 @@ Planes = list[np.ndarray]
 
 @dataclass(eq=False)
 class _Layer:
-    """A frame aligned with the first of the stack: planes, 0 where invalid; mask of valid pixels, uint8 0 or 255."""
+    """An aligned frame: planes, 0 where invalid, and a valid mask, uint8 0 or 255."""
 
     planes: Planes
     counts: np.ndarray
 
 
 class Stack:
-    """The running mean of the last frames; a slew, a cloud or another frame size starts a new stack.
+    """The running mean of the last frames, restarted by a slew, cloud or new size.
 
     Args:
         depth: maximum number of frames in the stack; may be changed at any time.
@@ -169,7 +169,7 @@ class Stack:
         return levels
 
     def _compare_levels(self, aligned: Planes, known: np.ndarray) -> tuple[list[float], list[float]]:
-        """Return for each plane the level that is 0 in the stack, and its weight: 1 / noise for linear planes."""
+        """Return each plane's level that is 0 in the stack, and its weight."""
         if not _is_linear(aligned[0]):
             return [0.0] * len(aligned), list(_GREY) if len(aligned) == 3 else [1.0]
         sample = known[::_SAMPLE, ::_SAMPLE] > 0
@@ -217,7 +217,7 @@ class Stack:
         return change, disagreeing
 
     def _warp_back(self, planes: Planes, levels: Sequence[float], transform: np.ndarray) -> Planes:
-        """Align the means with the frame; use the frame's own values where the stack has none."""
+        """Align the means with the frame; use its own values where the stack has none."""
         size = planes[0].shape[1], planes[0].shape[0]
         means: Planes = [cv2.warpAffine(mean, transform, size, flags=cv2.INTER_LINEAR) for mean in self._means]
         held = _mask(self._count > 0)
@@ -248,7 +248,7 @@ class Stack:
 
 
 def _split(frame: Frame) -> tuple[Planes, np.ndarray | None]:
-    """Return a frame's planes, and which of their pixels are valid, (H, W) uint8 0 or 255; None for all."""
+    """Return a frame's planes, and a (H, W) mask of valid pixels; None if all are."""
     if frame.planes is None:
         return list(cv2.split(frame.pixels)), None
     planes: Planes = [plane.astype(np.float32, copy=False) for plane in frame.planes]
@@ -279,7 +279,7 @@ def _weighted(planes: Planes, weights: Sequence[float]) -> np.ndarray:
 
 
 def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a mask of the pixels of an image of `size` (w, h) computed from valid pixels only, (h, w) uint8 0 or 255.
+    """Return a (h, w) uint8 mask, 0 or 255, of pixels from valid pixels only.
 
     Args:
         valid: (h, w) uint8 0 or 255 before the transform; None if all are.
@@ -296,5 +296,5 @@ def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, in
 
 
 def _spread(values: np.ndarray) -> float:
-    """Return the noise of values around 0: by the median, or of all values if most are 0."""
+    """Return the noise around 0: by the median, or by all values if most are 0."""
     return mad_std(values, 0.0) or 1.2533 * float(np.abs(values).mean())

@@ -18,7 +18,7 @@ def median(values: np.ndarray) -> float:
 
 
 def mad_std(values: np.ndarray, level: float | None = None) -> float:
-    """Return the standard deviation of values of any shape, from their median distance to their median.
+    """Return the standard deviation by the median distance to the median.
 
     Args:
         level: the median, if it is known.

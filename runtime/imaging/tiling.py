@@ -1,4 +1,4 @@
-"""Select tiles of large frames, which the detector processes in addition to the whole frame.
+"""Select tiles of large frames to process in addition to the whole frame.
 
 A network's input is small: a galaxy of 30 pixels in a frame of 3840 would cover two of its pixels. Tiles show it at
 its size in the frame. They are placed around extended light, so that an empty sky needs no tile.
@@ -92,7 +92,7 @@ class TileSelector:
         return np.concatenate([frame_view, tiles])
 
     def _around_light(self, pixels: np.ndarray) -> np.ndarray:
-        """Return for each patch of extended light the tile of a suitable size whose middle is nearest to it."""
+        """Return the nearest tile of a suitable size for each patch of extended light."""
         height, width = pixels.shape[:2]
         chosen = dict.fromkeys(
             _tile_around(width, height, x, y, self._fitting(size))
@@ -102,7 +102,10 @@ class TileSelector:
         return np.array(list(chosen)[:MAX_TILES], int).reshape(-1, 4)
 
     def _fitting(self, size: float) -> int:
-        """Return the side of tiles for light of `size`: the network's input, doubled until it is large enough."""
+        """Return the side of tiles for light of `size`.
+
+        It is the network's input, doubled until it is large enough.
+        """
         side = self._side
         while side < TILE_MARGIN * size:
             side *= 2
@@ -110,7 +113,7 @@ class TileSelector:
 
 
 def find_extended_light(pixels: np.ndarray) -> list[tuple[float, float, float]]:
-    """Find extended light, largest first: x, y of its middle and its longer side, in frame pixels.
+    """Find extended light: x, y of its middle and its longer side, largest first.
 
     The frame is averaged to cells of `CELL` pixels. A morphological opening by 3x3 cells removes almost all of a
     star's peak, but only part of a galaxy's; the sky is the median of large cells. The remaining light is compared

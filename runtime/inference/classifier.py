@@ -1,4 +1,4 @@
-"""Classify galaxies: crop each detection as in training, run the network, calibrate its probabilities."""
+"""Classify galaxies: crop detections, run the network, calibrate probabilities."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Classifier:
         return softmax(self._logits(crops), self._temperature)
 
     def doubted_probabilities(self, crops: np.ndarray) -> np.ndarray:
-        """Classify crops as `probabilities` does, and lower the confidence of those unlike all training images.
+        """Classify crops; lower the confidence of those unlike all training images.
 
         The most probable class stays the same; it is no longer sure, see `domain`.
         """
@@ -83,7 +83,10 @@ class Classifier:
         return doubt(withhold_names(probabilities, unsure & ~strange, self.classes, self.abstain_below), strange)
 
     def box_probabilities(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Classify the boxes (N, 4) of a frame (H, W, 3) uint8 as a run does: (N, C), doubted outside the domain."""
+        """Classify the boxes (N, 4) of a frame as a run does.
+
+        The probabilities (N, C) are doubted outside the domain.
+        """
         if not len(boxes):
             return np.zeros((0, len(self.classes)), np.float32)
         crops = np.stack([self.crop(pixels, box) for box in boxes])
@@ -91,7 +94,9 @@ class Classifier:
         return doubt(self.doubted_probabilities(crops), strange)
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
-        """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities.
+        """Return a frame's detections with their class probabilities.
+
+        The frame is (H, W, 3) uint8 RGB.
 
         Detections whose probabilities are not finite are dropped; the first such case is logged.
         """

@@ -1,4 +1,4 @@
-"""Find galaxies in a frame: letterbox, run the detector, decode its output, suppress duplicates."""
+"""Find galaxies: letterbox, run the detector, decode, suppress duplicates."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ class Detector:
                 )
 
     def preprocess(self, pixels: np.ndarray | ImagePyramid) -> ModelInput:
-        """Fit (H, W, 3) uint8 RGB, or the same as an `ImagePyramid`, into the network's input."""
+        """Fit (H, W, 3) uint8 RGB, or its `ImagePyramid`, into the network's input."""
         width, height = self.bundle.input_size
         canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.acquire((height, width, 3)))
         return ModelInput(canvas[None], scale, pixels.shape[1], pixels.shape[0])
 
     def set_min_score(self, min_score: float) -> None:
-        """Replace the operating thresholds of whole frames and of tiles, from the next `decode` on."""
+        """Set the thresholds of whole frames and tiles from the next `decode` on."""
         self.min_score = self.tile_min_score = min_score
 
     def reload_engine(self) -> None:
@@ -109,7 +109,7 @@ class Detector:
         self.engine = self._load()
 
     def infer(self, model_input: ModelInput) -> dict[str, RawTensor]:
-        """Run the network; return its raw outputs: ``boxes`` and ``scores``, or those in `POSTPROCESSED`."""
+        """Run the network; return raw ``boxes`` and ``scores``, or `POSTPROCESSED`."""
         return self.engine(model_input.batch)
 
     def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
@@ -178,7 +178,9 @@ class Detector:
     def fuse(
         self, pixels: np.ndarray, views: np.ndarray, found: list[Detections], stretch: Stretch | None
     ) -> Detections:
-        """Merge the detections of the views of a frame into one list, see `tile_merging.merge`.
+        """Merge the detections of a frame's views into one list.
+
+        See `tile_merging.merge`.
 
         Args:
             pixels: (H, W, 3) uint8 RGB, the frame.
@@ -215,7 +217,7 @@ def _galaxy_class(bundle: Bundle) -> int | None:
 
 
 def _to_image(boxes: np.ndarray, score: np.ndarray, model_input: ModelInput) -> tuple[np.ndarray, np.ndarray]:
-    """Convert boxes from input pixels to image pixels, clip them, and drop those smaller than a pixel."""
+    """Convert boxes to image pixels, clip them, and drop those below a pixel."""
     boxes = boxes / np.asarray([*model_input.scale, *model_input.scale], np.float32)
     boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, model_input.width)
     boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, model_input.height)

@@ -55,14 +55,20 @@ class Domain:
         return cls(**(decode.domain or {}), groups=decode.groups or {})
 
     def excludes_images(self, images: np.ndarray, logits: np.ndarray, temperature: float) -> np.ndarray:
-        """Return which crops (N, size, size, 3) uint8 with logits (N, C) are outside of the domain, (N,) bool."""
+        """Return which crops are outside of the domain by their logits, (N,) bool.
+
+        Crops are (N, size, size, 3) uint8, their logits (N, C).
+        """
         burnt = (images.max(axis=3) >= BURNT_LEVEL).mean(axis=(1, 2))
         highest = logits.max(axis=1)
         energy = highest + temperature * np.log(np.exp((logits - highest[:, None]) / temperature).sum(axis=1))
         return np.asarray((burnt > self.max_burnt) | (energy < self.min_energy))
 
     def excludes_groups(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        """Return for which rows (N, C) the most probable group is below its own minimum in `groups`, (N,) bool."""
+        """Return which rows (N, C) have a most probable group below its minimum.
+
+        The minimums are in `groups`; the result is (N,) bool.
+        """
         groups = np.array([coarse_group(name) for name in classes])
         names = np.unique(groups)
         sums = np.stack([probabilities[:, groups == name].sum(axis=1) for name in names], axis=1)
@@ -70,7 +76,9 @@ class Domain:
         return np.asarray(sums.max(axis=1) < needed[sums.argmax(axis=1)])
 
     def excludes_boxes(self, boxes: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
-        """Return which boxes (N, 4) are too small or extend too far beyond a frame of `shape`, (N,) bool.
+        """Return which boxes (N, 4) are too small or reach too far beyond the frame.
+
+        The frame has `shape`; the result is (N,) bool.
 
         Args:
             margin: total share of the longer side that the crop adds.
@@ -83,16 +91,19 @@ class Domain:
 
 
 def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
-    """Spread `DOUBTED` of the probability (N, C) equally over all classes, in the rows `doubted` (N,) bool."""
+    """Spread `DOUBTED` of the probability equally over all classes in some rows.
+
+    Probabilities are (N, C); the rows are `doubted` (N,) bool.
+    """
     return _spread(probabilities, np.where(doubted, DOUBTED, 0.0))
 
 
 def withhold_names(
     probabilities: np.ndarray, doubted: np.ndarray, classes: Sequence[str], abstain: float | None
 ) -> np.ndarray:
-    """Lower the probabilities (N, C) of the rows `doubted` (N,) bool until they name neither class nor group.
+    """Lower the probabilities of doubted rows until they name no class or group.
 
-    As little as necessary is spread equally over all classes, at most `DOUBTED`.
+    Probabilities are (N, C); the rows are `doubted` (N,) bool. As little as necessary is spread equally over all classes, at most `DOUBTED`.
 
     Args:
         classes: names of the C classes.

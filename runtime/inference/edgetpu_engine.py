@@ -144,7 +144,10 @@ class EdgeTPUEngine:
             self._next_attempt = time.monotonic() + RETRY_SECONDS
 
     def _try_again(self) -> None:
-        """Look for the device in a thread of its own, so that inference continues, and load it once it is usable."""
+        """Look for the device in a thread, and load it once it is usable.
+
+        Inference continues meanwhile.
+        """
         if self._usable:
             self._usable = False
             self._load()

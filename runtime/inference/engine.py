@@ -31,7 +31,7 @@ class RawTensor(NamedTuple):
         return values if self.scale == 0.0 else (values - self.zero_point) * np.float32(self.scale)
 
     def threshold(self, level: float) -> float:
-        """Return the raw value of the real value `level`, to compare without dequantising."""
+        """Return the raw value of the real value `level`, for comparisons."""
         return level if self.scale == 0.0 else level / self.scale + self.zero_point
 
 

@@ -17,7 +17,9 @@ MIN_EVALUATED_SCORE = 0.01
 
 
 def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[EvaluatedFrame]:
-    """Run a detector, created with ``min_score=MIN_EVALUATED_SCORE``, over images (H, W, 3) uint8 with their truth.
+    """Run a detector over images (H, W, 3) uint8 with their truth.
+
+    It is to be created with ``min_score=MIN_EVALUATED_SCORE``.
 
     Returns:
         (truth, boxes, scores) for each image, as `models.detection_metrics.detection_metrics` takes them.
@@ -32,7 +34,9 @@ def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, Detecti
 def classifier_metrics(
     classifier: Classifier, images: Iterable[tuple[np.ndarray, np.ndarray | None, int]]
 ) -> tuple[ClassificationMetrics, np.ndarray]:
-    """Run a classifier over images (H, W, 3) uint8, each with a box (4,) or None for the whole image, and a label.
+    """Run a classifier over labelled images, or boxes in them.
+
+    An image is (H, W, 3) uint8; its box is (4,), or None for the whole image.
 
     The probabilities are those that a run reports: doubted where an image is unlike all that the classifier knows.
 

@@ -1,4 +1,4 @@
-"""Check that a bundle computes the same outputs on this machine as where it was exported."""
+"""Check that a bundle computes the same outputs here as where it was exported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class GoldenMismatch(UserError):
-    """A network whose outputs on this machine differ from those where it was exported."""
+    """A network whose outputs here differ from those where it was exported."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Difference:
 
 
 def check_golden(bundle: Bundle) -> str:
-    """Run the golden inputs: integer outputs must be bit-identical, float outputs nearly equal.
+    """Compare the outputs of the golden inputs: integers exactly, floats nearly.
 
     Returns:
         A sentence with the number of outputs that were equal.
@@ -79,7 +79,7 @@ def check_golden(bundle: Bundle) -> str:
 
 
 def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
-    """Run as many golden inputs as `START_SECONDS` allow, at least one, in the engine of a run.
+    """Run golden inputs in a run's engine for `START_SECONDS`, at least one of them.
 
     A difference that rounding explains is logged as a warning. Variants of ONNX Runtime have no golden outputs.
 

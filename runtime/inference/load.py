@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 def available_engines() -> list[str]:
-    """Return the names of the installed engines of the processor, without importing them."""
+    """Return the installed engines of the processor, without importing them."""
     return [name for name, info in ENGINES.items() if not info.accelerator and is_installed(name)]
 
 
 def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tuple[Variant, str]:
-    """Choose the variant that an engine runs: ``int8`` is ``onnx_int8`` for ONNX Runtime.
+    """Choose the variant and engine; ``int8`` is ``onnx_int8`` for ONNX Runtime.
 
     Args:
         bundle: a verified bundle.
@@ -121,7 +121,10 @@ def _plugin_engine(bundle: Bundle, variant: Variant, engine: str, threads: int) 
 
 
 def _substitute(runners: tuple[str, ...]) -> str:
-    """Return the first of some engines that is installed, or the first one, whose error says what to install."""
+    """Return the first installed engine, or else the first one.
+
+    Its error then says what to install.
+    """
     return next((name for name in runners if is_installed(name)), runners[0])
 
 

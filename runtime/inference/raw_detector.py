@@ -1,4 +1,6 @@
-"""Find galaxies in developed raw frames: low scores of all views are fused, then one threshold is applied.
+"""Find galaxies in developed raw frames by fusing the low scores of all views.
+
+One threshold is applied after that.
 
 Raw exposures are noisy and dim, so a galaxy scores lower in them than in processed images. Views of the whole frame
 and of tiles confirm each other, and boxes around bright stars, as in reflection nebulae, are dropped.

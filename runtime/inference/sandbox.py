@@ -1,4 +1,4 @@
-"""Load models of unknown origin first in a separate process with restricted rights.
+"""Load models of unknown origin first in a process with restricted rights.
 
 A malformed file can crash an interpreter, keep it busy forever, or request more memory than there is. The process has
 loaded only the engine, and is confined and limited as described in `runtime.system.isolated`.
@@ -26,7 +26,7 @@ bounds. Threads reserve more than they use."""
 def check_model_loads(
     content: bytes, runtime: str, where: str, seconds: float = SECONDS, threads: Sequence[int] = (1,)
 ) -> None:
-    """Load a file into every installed engine of its runtime and run it once, in a separate process.
+    """Load a file in every installed engine and run it once, in a child process.
 
     Args:
         content: the file.
@@ -44,7 +44,9 @@ def check_model_loads(
 
 
 def check_bundle_loads(bundle: Bundle, variants: Sequence[str]) -> None:
-    """Load variants of a bundle of unknown origin in separate processes: in every engine, with one and all threads.
+    """Load variants of a bundle of unknown origin in separate processes.
+
+    Every engine loads them, with one and with all threads.
 
     Raises:
         BundleError: one is not safe to load.

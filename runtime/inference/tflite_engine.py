@@ -1,4 +1,7 @@
-"""Run TFLite files with LiteRT (ai-edge-litert) or its predecessor tflite-runtime, which share one interface."""
+"""Run TFLite files with LiteRT (ai-edge-litert) or tflite-runtime.
+
+The interface of both is the same.
+"""
 
 from __future__ import annotations
 

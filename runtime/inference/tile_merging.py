@@ -52,7 +52,7 @@ def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int
 
 
 def _overlap_share(boxes: np.ndarray) -> np.ndarray:
-    """Return the intersection of each two boxes as a share of the smaller one, (N, N)."""
+    """Return each pair's intersection as a share of the smaller box, (N, N)."""
     areas = box_areas(boxes)
     shares: np.ndarray = intersection_areas(boxes, boxes) / np.minimum.outer(areas, areas)
     return shares

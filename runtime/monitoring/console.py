@@ -1,4 +1,4 @@
-"""A console for untrusted text: names of files, classes and networks are printed unchanged."""
+"""A console for untrusted text such as names of files, classes and networks."""
 
 from __future__ import annotations
 

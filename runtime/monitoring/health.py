@@ -104,7 +104,10 @@ class RunMonitor:
         self._ended = True
 
     def state(self) -> State:
-        """Return the state; a run without frames for too long, or that cannot write, has stalled, even if paused."""
+        """Return the state; a run that lacks frames or cannot write has stalled.
+
+        Frames are lacking after too long a time without any; a paused run can have stalled too.
+        """
         if self._ended:
             return ENDED
         if self._writer and not self._writer.is_alive:

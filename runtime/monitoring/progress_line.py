@@ -1,4 +1,4 @@
-"""Show the progress of a run: a live table on a terminal, elsewhere one log line a minute."""
+"""Show the progress of a run in a live table, or in one log line a minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of a run, for the terminal, the live view and the summary at the end."""
+"""Statistics of a run for the terminal, the live view and the final summary."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class Outbox:
         return new
 
     def detach(self) -> None:
-        """Remove this queue's write-ahead log from the side of a file that replaced the queue's.
+        """Remove this queue's write-ahead log next to a file that replaced its own.
 
         SQLite would apply it to that file. The queue itself stays usable until it is closed.
         """

@@ -1,1 +1,1 @@
-"""The frame loop: its stages, the threads they run in, and the sinks that take the results."""
+"""The frame loop: its stages, their threads, and the sinks of its results."""

@@ -45,7 +45,7 @@ def run_loop(
     overlap: bool = True,
     deadline: StopDeadline | None = None,
 ) -> RunStats:
-    """Process frames until the source ends, `should_stop` returns True, or `max_frames` are done.
+    """Process frames until the source ends, a stop is requested or `max_frames` done.
 
     However the run ends, everything is written and closed; a `RunFailure` is returned in the statistics.
 

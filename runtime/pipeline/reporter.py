@@ -1,4 +1,4 @@
-"""Report each processed frame: track its objects, write it to the sinks, count it, call back."""
+"""Report each processed frame: track objects, write to sinks, count, call back."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Reporter:
             self._trace.close()
 
     def _correct_time(self, task: FrameTask) -> float:
-        """Return by how many seconds the clock was set since the last frame, 0 if it was not.
+        """Return by how many seconds the clock was set since the last frame, or 0.
 
         The time of a frame that was read before and is processed after it is corrected.
         """

@@ -25,7 +25,7 @@ class Executor(Protocol):
         ...
 
     def __iter__(self) -> Iterator[FrameTask | None]:
-        """Yield each frame's task when all stages are done, and None now and then while there is none."""
+        """Yield each frame's task when all stages are done; at times None without one."""
         ...
 
     def close(self, deadline: StopDeadline) -> None:

@@ -1,4 +1,4 @@
-"""The interface of a sink, which takes the results of the loop, and a group of sinks."""
+"""The interface of a sink for the results of the loop, and a group of sinks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SinkGroup:
             sink.events(changed)
 
     def close(self, frames: int, bad: int) -> None:
-        """Close all sinks at the same time: each waits for something else, a disk, a broker or a browser."""
+        """Close all sinks simultaneously, as each waits for a disk, broker or browser."""
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max(1, len(self._sinks)), "close") as pool:

@@ -1,4 +1,4 @@
-"""The stages of the pipeline: each frame is preprocessed, run through the detector and classified.
+"""The stages of the pipeline: preprocess, detect and classify each frame.
 
 Each stage works on a frame's task and can be called alone; an executor (`serial`, `threads`) decides in which thread.
 """
@@ -115,7 +115,7 @@ class FrameProcessor:
         return Stack(self._depth)
 
     def preprocess(self, task: FrameTask) -> None:
-        """Register the frame, stack it, select its views and fit them into the detector's input."""
+        """Register and stack the frame, select its views, fit them to the detector."""
         depth = self._controls.stack or self._depth
         task.is_searched = not self._controls.paused
         with task.stopwatch.stage("glance"):
@@ -177,7 +177,7 @@ class FrameProcessor:
                 task.raw.append(detector.infer(model_input))
 
     def _detector_of(self, task: FrameTask) -> Detector:
-        """Return the detector for a frame: frames in linear light may have one of their own."""
+        """Return the detector for a frame; linear frames may have another one."""
         if task.frame.planes is None or self._load_raw_detector is None:
             return self.detector
         if self.raw_detector is None:

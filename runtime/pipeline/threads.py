@@ -44,12 +44,18 @@ def core_count() -> int:
 
 
 def max_in_flight() -> int:
-    """Return the maximum number of a file's frames in the pipeline: one per core plus one, at most one per thread."""
+    """Return the maximum number of a file's frames in the pipeline.
+
+    It is one per core plus one, and at most one per thread.
+    """
     return min(5, core_count() + 1)
 
 
 def decoder_threads() -> int:
-    """Return the number of threads that decode a folder's images: two keep up with the detector, if there are cores."""
+    """Return the number of threads that decode a folder's images.
+
+    Two are as fast as the detector, if there are cores for them.
+    """
     return min(2, core_count())
 
 
@@ -82,7 +88,10 @@ class ThreadedExecutor:
         return self._queues[0].dropped
 
     def __iter__(self) -> Iterator[FrameTask | None]:
-        """Yield each frame's task when all stages are done, and None every `IDLE_SECONDS` while there is none."""
+        """Yield each frame's task when all stages are done, or None while idle.
+
+        None is yielded every `IDLE_SECONDS` while no task is done.
+        """
         for thread in self._threads:
             thread.start()
         try:

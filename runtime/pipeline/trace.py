@@ -1,4 +1,6 @@
-"""``--profile``: write every span of every frame as a trace that Perfetto and chrome://tracing open.
+"""Write every span of every frame as a trace for Perfetto (``--profile``).
+
+chrome://tracing opens it too.
 
 The format is the Trace Event Format: complete events ("ph": "X") in microseconds, one row per thread.
 """

@@ -1,4 +1,4 @@
-"""The threads of the pipeline: one reads the source, each of the others does one stage."""
+"""The threads of the pipeline: a reader of the source, and a worker per stage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PipelineThread(threading.Thread):
 
 
 class Reader(PipelineThread):
-    """Reads frames; the source is released in this thread, which is the one that read it.
+    """The thread that reads frames from the source and then releases the source.
 
     Args:
         tasks: the frames.
@@ -69,7 +69,7 @@ class Reader(PipelineThread):
 
 
 class Worker(PipelineThread):
-    """Does one stage on frame after frame, from the queue `origin` to the queue `target`."""
+    """The thread of one stage, from the queue `origin` to the queue `target`."""
 
     def __init__(self, stage: Stage, origin: FrameQueue, target: FrameQueue) -> None:
         super().__init__(stage.name, target)
@@ -95,7 +95,7 @@ class Worker(PipelineThread):
             del task
 
     def end(self, error: BaseException | None) -> bool:
-        """End the queue unless this thread was abandoned: another one fills the queue then."""
+        """End the queue unless this thread was abandoned and another fills the queue."""
         with self._lock:
             return True if self._is_abandoned else super().end(error)
 

@@ -123,7 +123,7 @@ def grey_bits(code: bytes) -> int:
 
 
 def colour_bits(code: bytes) -> int:
-    """Return the depth of each colour of a pixel code of more than 8 bits; 0 of others."""
+    """Return the depth per colour of a pixel code of more than 8 bits; 0 of others."""
     if code[:2] in (b"Y3", b"G3"):
         return code[3]
     if code[2:] in (b"3Y", b"3G"):

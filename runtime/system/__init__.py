@@ -1,1 +1,1 @@
-"""Operating system services of the runtime: files, locks, addresses, buffers, systemd."""
+"""Operating system services: files, locks, addresses, buffers, systemd."""

@@ -93,20 +93,29 @@ def _is_scheme(word: str) -> bool:
 
 
 def _is_harmless(part: str) -> bool:
-    """Return whether a part of a path or a parameter consists of known words, sizes and short numbers."""
+    """Return whether a part consists of known words, sizes and short numbers.
+
+    It is a part of a path, or a parameter.
+    """
     pieces = re.split(r"[_.=-]", part)
     return len(re.findall(r"\d+", part)) <= 4 and all(_is_known(piece) for piece in pieces)
 
 
 def _is_camera_option(part: str) -> bool:
-    """Return whether a part is an option of a local camera, like ``exposure=20ms``, which holds no secret."""
+    """Return whether a part is a local camera's option, such as ``exposure=20ms``.
+
+    Such options hold no secret.
+    """
     name, _, value = part.partition("=")
     is_value = _CONTROL_VALUE.fullmatch(value) or _PIXEL_FORMAT.fullmatch(part)
     return bool(is_value) and all(word in _CONTROL_WORDS for word in name.split("_"))
 
 
 def _is_known(piece: str) -> bool:
-    """Return whether a piece is like ``stream1``, ``videoMain``, ``h264Preview``, ``640x480``, ``720p`` or ``101``."""
+    """Return whether a piece is a known word, a size, a line count or short number.
+
+    Examples are ``stream1``, ``videoMain``, ``h264Preview``, ``640x480``, ``720p`` and ``101``.
+    """
     match = re.fullmatch(r"(?:[hH]26[45])?([A-Za-z]*)\d{0,4}", piece)
     if not match:
         return bool(re.fullmatch(r"\d{1,4}(?:[xX]\d{1,4}|[pP])|[mM][pP]4[vV]?", piece))
@@ -137,12 +146,12 @@ def _escaped(sign: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Return whether a name is UTF-8: with others, OpenCV's video reader aborts the process."""
+    """Return whether a name is UTF-8; OpenCV's video reader aborts on others."""
     return name == name.encode("utf-8", "replace").decode()
 
 
 def is_host_name(host: str) -> bool:
-    """Return whether a text is a valid host name: no label is empty or longer than 63 characters."""
+    """Return whether a text is a host name: every label has 1 to 63 characters."""
     if host.isascii():  # Python's table of international names takes time to load
         *labels, last = host.split(".")
         return all(0 < len(label) < 64 for label in labels) and len(last) < 64

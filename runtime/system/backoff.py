@@ -10,7 +10,7 @@ STABLE_SECONDS = 60.0
 
 
 class Backoff:
-    """Doubles the wait after each attempt, until a connection has lasted for `STABLE_SECONDS`.
+    """A wait that doubles per attempt, until a connection lasts `STABLE_SECONDS`.
 
     A connection that is lost at once counts as a failed attempt: a camera that delivers one frame and is gone, or a
     broker that drops every client, is not contacted more often than one that does not answer.
@@ -44,7 +44,10 @@ class Backoff:
 
     @property
     def is_worth_a_message(self) -> bool:
-        """Whether the last loss is to be logged: the first, second, fourth ..., and each that lasts."""
+        """Return whether to log the last loss: the first, second, fourth ... in a row.
+
+        A loss that lasts for `STABLE_SECONDS` is logged too.
+        """
         is_power_of_two = self.losses & (self.losses - 1) == 0
         return is_power_of_two or self._clock() - self._lost_at >= STABLE_SECONDS
 

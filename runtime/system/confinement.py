@@ -45,7 +45,7 @@ def limit_resources(memory: int, file_size: int) -> None:
 
 
 def limit_cpu_time(seconds: float) -> None:
-    """End this process after `seconds` more of processor time, of all its threads together."""
+    """End this process after `seconds` more of its threads' total processor time."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 1, hard))

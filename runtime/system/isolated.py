@@ -1,4 +1,4 @@
-"""Run functions on material of unknown origin in a child process with restricted rights.
+"""Run functions on material of unknown origin in a process with few rights.
 
 The child has no network, a folder of its own as the only one it may write to, and limits of memory, processor time,
 wall-clock time and file size, see `confinement`. The parent trusts nothing it sends: an answer is a plain sequence of

@@ -28,5 +28,5 @@ def _json_escaped(sign: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a text that no spreadsheet interprets as a formula, if necessary with a ``'`` in front."""
+    """Return a text that no spreadsheet reads as a formula, with ``'`` if needed."""
     return f"'{text}" if _FORMULA.match(text) else text

@@ -1,4 +1,4 @@
-"""Compute results ahead of their use, in threads: decoders release the interpreter's lock."""
+"""Compute results ahead of their use in threads; decoders release the GIL."""
 
 from __future__ import annotations
 

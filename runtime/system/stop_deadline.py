@@ -1,4 +1,4 @@
-"""The time by which a run that was asked to stop must have ended, shared by all that must end."""
+"""The time by which a run must end after a request, shared by all its parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEEP_FOR_SINKS, KEEP_FOR_EXIT = 1.1, 0.5
 
 
 class StopDeadline:
-    """One budget of time, so that parts that end one after another do not each wait for their own. Thread-safe.
+    """A thread-safe time budget, shared by parts that end one after another.
 
     Args:
         clock: returns monotonic seconds.

@@ -14,7 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class SystemdNotifier:
-    """Notifies systemd where it started this process (``Type=notify``, ``WatchdogSec=``); does nothing elsewhere.
+    """A notifier for systemd (``Type=notify``, ``WatchdogSec=``), if it runs here.
+
+    It does nothing where systemd did not start this process.
 
     Only a frame that was processed, while the disk responds, counts as a sign of life: a run that hangs is restarted,
     even if no part of it crashed. A manager that does not listen is logged once as a warning; the run continues.
@@ -36,7 +38,7 @@ class SystemdNotifier:
         self._last_sent = time.monotonic()
 
     def frame_done(self) -> None:
-        """Report that a frame was processed and written: ready at the first, alive at intervals after it."""
+        """Report a frame as processed and written: ready at first, then alive at times."""
         if not self._address:
             return
         now = time.monotonic()

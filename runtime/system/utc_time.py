@@ -16,7 +16,10 @@ MAX_FRAME_AGE = 60.0
 
 
 def utc_text(time: datetime.datetime, timespec: str = "milliseconds") -> str:
-    """Write a UTC time as ISO 8601, e.g. ``2026-11-22T21:00:00.000Z``; `timespec` as in `datetime.isoformat`."""
+    """Write a UTC time as ISO 8601, e.g. ``2026-11-22T21:00:00.000Z``.
+
+    `timespec` is that of `datetime.isoformat`.
+    """
     return time.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
@@ -37,12 +40,15 @@ def move_utc_text(text: str, seconds: float) -> str:
 
 
 def file_stamp(time: datetime.datetime | None = None) -> str:
-    """Return a UTC time, by default now, as a part of a file name, e.g. ``20261122T210000Z``."""
+    """Return a UTC time for a file name, e.g. ``20261122T210000Z``.
+
+    By default it is the present time.
+    """
     return f"{time or datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _seconds_since_boot() -> float:
-    """Return the seconds since boot, which cannot be set and include the time of suspension."""
+    """Return the seconds since boot, including suspension; they cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -61,7 +67,7 @@ class ClockSteps:
         self._last_step = 0.0
 
     def step(self) -> float:
-        """Return the seconds by which the clock was set since the last call, 0 if it was not."""
+        """Return the seconds by which the clock was set since the last call, or 0."""
         difference = self._wall() - self._steady()
         change, self._difference = difference - self._difference, difference
         if abs(change) < MIN_STEP:
@@ -70,7 +76,10 @@ class ClockSteps:
         return change
 
     def corrected(self, time: datetime.datetime) -> datetime.datetime:
-        """Return the time of a live frame, corrected if it was read before the last step and processed after it."""
+        """Return a live frame's time, corrected if the clock was set after its reading.
+
+        It is corrected if the last step was between its reading and its processing.
+        """
         age = self._wall() - time.timestamp()
         if self._last_step and abs(age) > MAX_FRAME_AGE >= abs(age - self._last_step):
             return time + datetime.timedelta(seconds=self._last_step)

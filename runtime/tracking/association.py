@@ -1,4 +1,4 @@
-"""Observations of objects, on the sensor and on the sky, and the motion between two observations."""
+"""Observations of objects on sensor and sky, and the motion between two of them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def associate(
 
 
 def moves_across_sky(before: Observation, now: Observation) -> bool:
-    """Return whether an object moved across the sky between two observations, and across the sensor too."""
+    """Return whether an object moved across both sky and sensor."""
     minimum = max(STEP_PIXELS, STEP * before.size) * min(3, now.update - before.update)
     across_sky = np.linalg.norm(now.centre - before.predicted_position(now.sky))
     return bool(across_sky > minimum and np.linalg.norm(now.centre - before.centre) > minimum)
@@ -120,7 +120,10 @@ def is_fixed_on_sensor(start: Observation, now: Observation) -> bool:
 
 
 def is_streak(cutout: np.ndarray) -> bool:
-    """Return whether the light in (H, W, 3) uint8 is a line, by its second moments above half its height."""
+    """Return whether the light in (H, W, 3) uint8 is a line.
+
+    Its second moments above half its height decide.
+    """
     grey = cv2.cvtColor(cutout, cv2.COLOR_RGB2GRAY).astype(np.float32)
     sky = float(np.median(grey))
     light = cv2.moments(((grey - sky) > 0.5 * (grey.max() - sky)).astype(np.uint8), binaryImage=True)
@@ -132,7 +135,7 @@ def is_streak(cutout: np.ndarray) -> bool:
 
 
 def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray:
-    """Copy a box with a margin of a fifth of its longer side, as far as the frame extends.
+    """Copy a box with a margin of a fifth of its longer side, within the frame.
 
     Args:
         pixels: (H, W) or (H, W, 3).
@@ -148,7 +151,7 @@ def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray
 
 
 def _nearest_pairs(distances: np.ndarray) -> list[tuple[int, int]]:
-    """Select the nearest pair, then the nearest of the remaining ones, while their distance is at most 1."""
+    """Select the nearest pair, then the nearest remaining ones, up to distance 1."""
     left, pairs = distances.copy(), []
     for _ in range(min(left.shape)):
         row, column = np.unravel_index(int(left.argmin()), left.shape)

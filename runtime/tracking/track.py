@@ -128,7 +128,10 @@ class Track:
         self.state, self.confirmed = CONFIRMED, True
 
     def is_false_join(self, observation: Observation) -> bool:
-        """Return whether its two observations are of two objects: it moved to a position, and now stays there."""
+        """Return whether its two observations are of two objects.
+
+        This is so if it moved to a position, and now stays there.
+        """
         assert self.latest is not None
         joined = self._across_sky == 1 and self._with_sky == 1
         return joined and not moves_across_sky(self.latest, observation)
@@ -136,7 +139,9 @@ class Track:
     def add_observation(
         self, frame: Frame, detections: Detections, index: int, sky: np.ndarray, update: int, clock: float
     ) -> None:
-        """Add detection `index` of a frame: its position, its class probabilities and, if it scores best, its view.
+        """Add detection `index` of a frame: position, class probabilities, best view.
+
+        The view is added if the detection has the best score.
 
         Args:
             frame: the frame.

@@ -1,4 +1,4 @@
-"""Track objects from frame to frame, one event per object, and combine their class probabilities.
+"""Track objects from frame to frame, one event per object.
 
 The sky's motion (see `imaging.sky_motion`) predicts an object's next position. An object that keeps its position on
 the sensor while the sky drifts is a hot pixel; one that moves across the sky is a plane or a satellite; neither
@@ -105,7 +105,7 @@ class Tracker:
         return changed
 
     def move_times(self, seconds: float) -> list[Track]:
-        """Move the times of all objects that have not ended, and return those that are events.
+        """Move the times of all open objects by a clock step, and return the events.
 
         The machine's clock, which their times are of, was set.
         """
