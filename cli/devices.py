@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def devices(context: click.Context, as_json: bool) -> None:
-    """Show this machine, its cameras with their formats and controls, and its device profile."""
+    """Show this machine, its cameras with formats and controls, and its profile."""
     if context.invoked_subcommand is None:
         _print_all(as_json)
     elif as_json:

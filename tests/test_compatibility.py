@@ -1,4 +1,4 @@
-"""Files written by version 0.1.0, as published before the modules were renamed, can still be read.
+"""Files written by version 0.1.0, before modules were renamed, can still be read.
 
 ``tests/data/version-0.1.0`` holds what that version wrote: the event file of a run on the demo (as SQL), two lines of
 its frame log, the settings file of ``config init``, the manifests of the shipped bundles, and a training's record.
@@ -32,7 +32,7 @@ def invoke(*arguments):
 
 @pytest.fixture
 def folder(tmp_path):
-    """An output folder with the old event file, and placeholders for the crops that it names."""
+    """Return an output folder with the old event file and stand-ins for its crops."""
     out = tmp_path / "out"
     (out / "crops" / "0001").mkdir(parents=True)
     with closing(sqlite3.connect(out / "events.sqlite")) as database:
@@ -53,7 +53,10 @@ def test_events_of_an_old_run_are_listed_and_shown(folder):
 
 
 def test_old_event_file_is_continued_by_a_new_run(folder):
-    """The new run has the next number, and the SQL view that other programs query shows the events of both."""
+    """A new run has the next number, and the SQL view shows the events of both.
+
+    Other programs query this view.
+    """
     done = command_line("run", "--camera", "demo", "--max-frames", 40, "--out", folder)
     assert done.returncode == 0, done.stderr
     with closing(sqlite3.connect(folder / "events.sqlite")) as database:

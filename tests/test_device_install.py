@@ -1,4 +1,4 @@
-"""The device install: every package is pinned by its hash, and its licence is known."""
+"""Packages of a device install are pinned by hash, and their licences are known."""
 
 import re
 import tomllib
@@ -57,7 +57,7 @@ def test_every_package_of_a_device_is_pinned_by_hash(name, extras):
 
 
 def test_licences_of_all_runtime_packages_are_known_and_free():
-    """A new dependency must be looked up, also one that another package brings with it."""
+    """A new dependency's licence must be looked up, also if it is an indirect one."""
     known = tomllib.loads((FOLDER / "device-licences.toml").read_text(encoding="utf-8"))
     assert known.keys() == pins("device-extras.txt").keys()
     for package, expression in known.items():

@@ -1,4 +1,4 @@
-"""Who may import whom: no room imports from a floor above it, none from each other in a circle, no TensorFlow at run time."""
+"""Rules for imports: none upwards, none in a circle, no TensorFlow at run time."""
 
 import ast
 
@@ -73,7 +73,7 @@ def test_folders_and_files_stay_small():
 
 
 def test_functions_stay_small():
-    """At most 50 lines and 8 parameters, or a comment in it or above it that says why not."""
+    """A function has at most 50 lines and 8 parameters, or a comment that says why."""
     long = []
     for module, path in MODULES.items():
         text = path.read_text(encoding="utf-8")

@@ -86,12 +86,12 @@ def test_run_imports_what_its_options_and_source_need(demo_run):
 
 
 def test_run_imports_no_slow_module_of_the_standard_library(demo_run):
-    """Only the golden inputs of the networks, which are computed first, are in an archive."""
+    """Only the networks' golden inputs, computed first, are in an archive."""
     assert demo_run["standard"] == ["zipfile"]
 
 
 def test_a_manifest_is_read_without_numpy():
-    """`bundle info` and the checks of a download read manifests and hashes, and no pixels."""
+    """`bundle info` and the checks of a download read manifests and hashes only."""
     script = "import sys, galaxy_edge.models.bundle; print('numpy' in sys.modules, 'tomllib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

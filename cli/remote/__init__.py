@@ -1,1 +1,1 @@
-"""Commands for devices elsewhere: wheelhouses, deployment, the stations of a fleet."""
+"""Commands for remote devices: wheelhouses, deployment, stations of a fleet."""

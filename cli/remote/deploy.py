@@ -63,7 +63,7 @@ action_options = option_group(
 @device_options
 @action_options
 def deploy(hosts: str, show_status: bool, rollback: bool, to: str | None, as_json: bool, **options: Any) -> None:
-    """Install a release on devices over ssh, switch to it, and roll back if it does not stay healthy."""
+    """Install a release on devices over ssh, and roll back unless it stays healthy."""
     from ...devices.deploy.connection import check_host
     from ...devices.deploy.deploy import Target, for_each_host
 

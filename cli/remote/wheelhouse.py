@@ -27,7 +27,7 @@ from ..options import FILE, FOLDER, PROFILE
 def wheelhouse(
     profile: str, out: Path, python: str, extras: str, wheel: Path | None, find_links: Path | None
 ) -> None:  # fmt: skip
-    """Collect the wheels that a device needs to install galaxy-edge without a network."""
+    """Collect the wheels that a device needs for an installation without a network."""
     from ...devices.deploy.download import make_wheelhouse
     from ...devices.profile import load_profile
 

@@ -1,4 +1,4 @@
-"""End the process without the interpreter's own clean-up, and without those who do not read its output.
+"""End the process without the interpreter's clean-up or waits for readers.
 
 This is done once a run that was asked to stop has closed everything.
 """
@@ -44,7 +44,7 @@ def exit_if_requested(code: int) -> None:
 
 
 def discard_unread_output(seconds: float = WAIT_SECONDS) -> None:
-    """Let further output go to /dev/null where nobody has read for some time, and end the calls that wait.
+    """Redirect unread output to /dev/null, and end the calls that wait for readers.
 
     Called from a thread other than those that may wait.
 

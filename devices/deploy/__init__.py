@@ -1,1 +1,4 @@
-"""Install releases on devices over the user's OpenSSH: wheelhouses, the agent on the device, switch and rollback."""
+"""Install releases on devices over OpenSSH.
+
+The parts are wheelhouses, the agent on the device, switch and rollback.
+"""

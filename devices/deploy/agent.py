@@ -1,4 +1,4 @@
-"""The part of a deployment that runs on the device: sent over ssh as source, needs Python's standard library only.
+"""The part of a deployment on the device: source sent over ssh, stdlib only.
 
 It answers one request per line of stdin, ``{"command": NAME, ...}``, and locks the folder of the releases until
 stdin is closed. A switch to a new release is watched and, if it fails, undone here: so a cut connection does no harm.
@@ -84,7 +84,7 @@ class Agent:
                 shutil.rmtree(path)
 
     def prepare(self, name: str, files: list[dict[str, Any]]) -> list[str]:
-        """Create a release's folder; return the paths of the files that no other release here has."""
+        """Create a release's folder; return the paths of files that no release here has."""
         self.delete_partial()
         release = self.releases / name
         release.mkdir()
@@ -157,7 +157,7 @@ class Agent:
         self._record(name, {**record, "name": name, "state": "installed"})
 
     def activate(self, name: str, restart: str, url: str, start: float, watch: float) -> dict[str, Any]:
-        """Switch to a release, restart the service, watch it; go back to the earlier release if it fails."""
+        """Switch to a release, restart and watch the service; switch back if it fails."""
         before, began = self.current(), time.monotonic()
         self._point(name)
         reason, serving = self._restart(restart, url, start, watch)
@@ -175,7 +175,7 @@ class Agent:
         return {**result, "restore_problem": problem, "rollback_seconds": round(time.monotonic() - failed, 1)}
 
     def prune(self, keep: int) -> list[str]:
-        """Delete all but the last `keep` releases, never the running one; return their names."""
+        """Delete releases except the last `keep` and the running one; return their names."""
         old = [record["name"] for record in self.records()[:-keep] if record["name"] != self.current()]
         for name in old:
             (self.releases / name / "release.json").unlink()  # first: from now on it is partial
@@ -190,7 +190,7 @@ class Agent:
         os.sync()
 
     def _restart(self, command: str, url: str, start: float, watch: float) -> tuple[str, float]:
-        """Return why the service does not serve, "" if it does, and after how many seconds it first did."""
+        """Return why the service does not serve, "" if it does, and the seconds it took."""
         began = time.monotonic()
         reason = self._run_restart(command) if command else ""
         if reason or not url:

@@ -1,4 +1,4 @@
-"""One connection to a device, over the user's OpenSSH, with the agent at its other end."""
+"""A connection to a device over OpenSSH, with the agent at its other end."""
 
 from __future__ import annotations
 

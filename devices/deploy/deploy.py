@@ -1,4 +1,4 @@
-"""Deploy a release to devices, go back to an earlier one, and list what runs there."""
+"""Deploy a release to devices, roll back to an earlier one, list what runs."""
 
 from __future__ import annotations
 
@@ -78,13 +78,15 @@ class Outcome:
     releases: tuple[dict[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a dictionary that can be written as JSON; of a release, the files are left out."""
+        """Return a dictionary for JSON, without the files of a release."""
         releases = [{key: value for key, value in record.items() if key != "files"} for record in self.releases]
         return {**asdict(self), "releases": releases}
 
 
 def deploy(host: str, release: Release, target: Target, allow_older: bool = False) -> Outcome:
-    """Install a release on a device, switch to it, and watch it; the agent goes back by itself if it fails.
+    """Install a release on a device, switch to it, and watch it.
+
+    The agent switches back by itself if the release fails.
 
     Raises:
         DeployError: the release was not activated; what runs there still runs.
@@ -152,7 +154,7 @@ def status(host: str, target: Target) -> Outcome:
 
 
 def for_each_host(hosts: tuple[str, ...], work: Callable[[str], Outcome]) -> list[Outcome]:
-    """Do the same for many devices at the same time; one that fails does not stop the others."""
+    """Do the same for many devices in parallel; a failure does not stop the others."""
 
     def attempt(host: str) -> Outcome:
         try:

@@ -1,4 +1,4 @@
-"""Fill a wheelhouse: download wheels for another processor and Python, and check them against the pinned hashes."""
+"""Download wheels for another processor and Python, checked by pinned hashes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_wheelhouse(
     profile: Profile, python: str, out: Path, extras: tuple[str, ...] = DEFAULT_EXTRAS,
     wheel: Path | None = None, find_links: Path | None = None,
 ) -> Wheelhouse:  # fmt: skip
-    """Write a folder with all wheels that a device needs to install this package without a network.
+    """Write a folder of all wheels for an installation without a network.
 
     Args:
         profile: of the device.
@@ -71,7 +71,7 @@ def make_wheelhouse(
 
 
 def platform_tags(machine: str, python: str) -> list[str]:
-    """Return the platform tags of the wheels that run on a device; pip compares each literally."""
+    """Return the platform tags of wheels for a device, as pip compares literally."""
     major, minor = PYTHONS[python]
     tags = [f"manylinux_{major}_{number}_{machine}" for number in range(minor, _OLDEST_GLIBC - 1, -1)]
     tags.append(f"manylinux2014_{machine}")
@@ -81,7 +81,7 @@ def platform_tags(machine: str, python: str) -> list[str]:
 
 
 def pinned_hashes(path: Path = PINS) -> dict[str, tuple[str, frozenset[str]]]:
-    """Return version and hashes by package of a requirements file; none if there is no such file."""
+    """Return version and hashes by package of a requirements file, {} without one."""
     if not path.is_file():
         return {}
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")

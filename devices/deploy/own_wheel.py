@@ -50,7 +50,7 @@ def _build(out: Path) -> Path:
 
 
 def repack(installed: Distribution, out: Path) -> Path:
-    """Write the wheel of an installed package into `out` from its files; return its path."""
+    """Write an installed package's wheel into `out` from its files; return its path."""
     path = out / f"galaxy_edge-{installed.version}-py3-none-any.whl"
     rows: list[str] = []
     record = ""

@@ -1,4 +1,7 @@
-"""What a release holds: wheels, signed bundles and the public key; and whether it may follow the running one."""
+"""A release: wheels, signed bundles, the public key; and the order of releases.
+
+It is checked whether a release may follow the running one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .wheelhouse import Wheelhouse, file_sha256, manifest_fields
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """A file of a release: its path there, its content or where that is, its size and SHA-256."""
+    """A file of a release: path there, content or its location, size and SHA-256."""
 
     path: str
     content: Path | bytes
@@ -79,7 +82,7 @@ def make_release(wheelhouse: Wheelhouse, models: Path | None, key: Path | None) 
 
 
 def check_device(release: Release, device: dict[str, Any], allow_older: bool) -> None:
-    """Refuse a device that the release does not fit, and bundles older than those that run there.
+    """Refuse a device that a release does not fit, and bundles older than its own.
 
     Raises:
         DeployError: with what does not fit and what to do.
@@ -102,7 +105,7 @@ def check_device(release: Release, device: dict[str, Any], allow_older: bool) ->
 
 
 def check_space(release: Release, missing: frozenset[str], free: int) -> None:
-    """Refuse a device without space for the files that it lacks and the installed packages.
+    """Refuse a device without space for the missing files and the installation.
 
     Raises:
         DeployError: with both sizes.
@@ -116,7 +119,10 @@ def check_space(release: Release, missing: frozenset[str], free: int) -> None:
 
 
 def _check_age(release: Release, device: dict[str, Any]) -> None:
-    """Compare the times of signatures with those of every release that ran there: an old signature stays valid."""
+    """Compare times of signatures with those of every release that ran there.
+
+    An old signature stays valid, so a valid signature alone is not sufficient.
+    """
     for record in device["releases"]:
         if record["state"] == "installed" and record["name"] != device["current"]:
             continue

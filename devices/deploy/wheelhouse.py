@@ -1,4 +1,4 @@
-"""A wheelhouse: a folder with every wheel that a device needs, and a manifest with their SHA-256."""
+"""A wheelhouse: a folder of wheels for a device, and a manifest of SHA-256."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ OWN_NAME = "galaxy-edge"
 
 
 class WheelhouseError(UserError):
-    """A wheelhouse that cannot be made or used; the message names the wheel and the platform."""
+    """A wheelhouse cannot be made or used; the message names wheel and platform."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel of a wheelhouse: file name, package, version, SHA-256 and size in bytes."""
+    """A wheel's file name, package, version, SHA-256 and size in bytes."""
 
     file: str
     name: str
@@ -67,7 +67,10 @@ class Wheelhouse:
 
     @property
     def requirements(self) -> str:
-        """The content of a requirements file that pins every wheel but pip, which only installs, by its SHA-256."""
+        """Return requirements that pin every wheel but pip by its SHA-256.
+
+        pip is not pinned because it only installs the others.
+        """
         wheels = [wheel for wheel in self.wheels if wheel.name != "pip"]
         return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels)
 
@@ -158,7 +161,7 @@ def _installed_size(path: Path) -> int:
 
 
 def _required_glibc(paths: list[Path]) -> str:
-    """Return the newest C library that any of the wheels needs; of the tags of a wheel, the oldest is enough."""
+    """Return the newest C library that any wheel needs, by its oldest tag."""
     needed: list[tuple[int, int]] = []
     for path in paths:
         versions = [(int(major), int(minor)) for major, minor in re.findall(r"manylinux_(\d+)_(\d+)_", path.name)]

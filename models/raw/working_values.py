@@ -1,4 +1,4 @@
-"""The values of a linear frame in a type and a range that the following steps can compute with."""
+"""A linear frame's values in a type and range that later steps can compute with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ SCALE_DECADES, MIDDLE_DECADE = 24, 4
 
 
 def working_scale(frame: np.ndarray) -> float:
-    """Return the factor from a frame's values to those of its `linear_planes`: 1 unless they are extreme.
+    """Return the factor from a frame's values to its `linear_planes`.
+
+    It is 1 unless the values are extreme.
 
     Squares of very small and very large values are beyond the ends of float32. The factor is a power of 1e24, so that
     the frames of a series have the same.

@@ -18,7 +18,7 @@ _BLOCKS = [
 
 
 def shorten_mobilenet(patch: pytest.MonkeyPatch) -> None:
-    """Give MobileNetV2 one block per level, so that its graph is traced in a fraction of the time.
+    """Give MobileNetV2 one block per level, so that its graph is traced faster.
 
     Channels and strides of the levels 2 to 5, and the last layer that no level uses, remain.
     """

@@ -1,4 +1,4 @@
-"""A real sshd on loopback that an unprivileged user runs, with keys and configuration of its own."""
+"""A real sshd on loopback, run by an unprivileged user with its own keys."""
 
 import os
 import pwd

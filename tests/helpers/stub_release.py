@@ -1,4 +1,4 @@
-"""A wheel that stands for the package: a `galaxy-edge` that is checked and serves in milliseconds."""
+"""A stand-in for the package's wheel, with a `galaxy-edge` that starts at once."""
 
 import shutil
 import zipfile
@@ -36,7 +36,10 @@ def main():
 
 
 def stub_wheel(folder, version, behaviour="good", requires=()):
-    """Write a wheel; its service is ``good``, ``unhealthy``, or ``dies``, or its doctor finds it ``sick``."""
+    """Write a wheel whose service has one of four behaviours.
+
+    The service is ``good``, is ``unhealthy`` or ``dies``, or its doctor finds it ``sick``.
+    """
     path = Path(folder) / f"galaxy_edge-{version}-py3-none-any.whl"
     about = f"galaxy_edge-{version}.dist-info"
     files = {

@@ -20,7 +20,10 @@ print(quick_exit.discarded, file=sys.stderr)
 
 
 def test_a_process_whose_output_nobody_reads_can_end():
-    """A run that waited for a pipe did not end on SIGTERM, and was killed without closing its files."""
+    """A run that waits for a pipe ends on SIGTERM and closes its files.
+
+    It once did not, and was killed.
+    """
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ

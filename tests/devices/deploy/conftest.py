@@ -18,7 +18,7 @@ if [ -f {folder}/pid ]; then kill "$(cat {folder}/pid)"; while kill -0 "$(cat {f
 
 
 class Device:
-    """A device under a real sshd; its restart command starts the service of the running release."""
+    """A device under a real sshd; its restart command starts the current release."""
 
     def __init__(self, server, tmp_path):
         self.server, self.tmp_path = server, tmp_path
@@ -49,7 +49,7 @@ class Device:
         return deploy_to("device", self.release(*arguments, **fields), self.target, allow_older)
 
     def serving(self):
-        """Return the version that the service answers with, and None if it is not healthy."""
+        """Return the version that the service reports, or None if it is not healthy."""
         try:
             with urllib.request.urlopen(self.url, timeout=5) as answer:
                 return answer.read().decode()

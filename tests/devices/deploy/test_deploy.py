@@ -1,4 +1,4 @@
-"""Deployments to a real sshd: switch, health, rollback by itself, and every refusal."""
+"""Deployments to a real sshd: switch, health, automatic rollback, every refusal."""
 
 import json
 import os

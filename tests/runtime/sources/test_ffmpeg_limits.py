@@ -119,7 +119,10 @@ def test_limits_end_with_the_last_source(tmp_path):
 
 
 def test_a_decoder_has_no_more_threads_on_a_large_machine(tmp_path, monkeypatch):
-    """Each thread keeps a frame: on 16 cores, a video that grows in full colours took more than 1 GiB."""
+    """Each thread keeps a frame, so that 16 cores could take more than 1 GiB.
+
+    This was measured for a video that grows in full colours.
+    """
     given, cv2_like = [], cv2.VideoCapture()
     monkeypatch.setattr(ffmpeg_limits.os, "sched_getaffinity", lambda _: range(64))
     monkeypatch.setattr(ffmpeg_limits.cv2, "VideoCapture", lambda *arguments: given.append(arguments) or cv2_like)

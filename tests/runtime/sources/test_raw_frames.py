@@ -167,7 +167,10 @@ def test_source_takes_the_stretch_of_the_network(tmp_path):
 
 
 def test_cameras_with_one_name_and_size_are_told_apart_in_the_message(tmp_path, caplog):
-    """Colour and monochrome frames without a name were "another camera, unnamed (90 x 60), than ... unnamed (90 x 60)"."""
+    """The message says which of two unnamed cameras is colour and which monochrome.
+
+    Otherwise "another camera, unnamed (90 x 60), than ... unnamed (90 x 60)" is printed.
+    """
     grey = np.random.default_rng(1).normal(1000, 20, (60, 90)).astype(np.uint16)
     for number, data in enumerate([grey, np.stack([grey] * 3), grey]):
         (tmp_path / f"{number}.fits").write_bytes(fits_file(data))

@@ -190,5 +190,8 @@ def test_frames_that_a_camera_dropped_are_not_damage(tmp_path, caplog):
     (b"I420", ""), (b"BGR\x18", ""), (b"Y1\0\x10", ""),
 ])  # fmt: skip
 def test_depth_that_is_lost_is_reported(code, remark):
-    """Videos of 10 bits were read with 8 without a message; 16-bit grey in an AVI looks like colours of 5 bits."""
+    """Reading 10-bit video as 8 bits is reported.
+
+    OpenCV gives 16-bit grey in an AVI as colours of 5 bits.
+    """
     assert depth_remark(code).startswith(remark) and bool(depth_remark(code)) == bool(remark)

@@ -226,7 +226,10 @@ def test_file_and_output_folder_cannot_be_watched(tmp_path):
 
 
 def test_damaged_file_from_the_future_is_skipped_with_a_message(tmp_path, caplog, monkeypatch):
-    """This computer's clock may be behind, until it is set: the file was waited for without end and without a word."""
+    """This computer's clock may be behind until it is set.
+
+    The file was once waited for without end and without a message.
+    """
     monkeypatch.setattr(watched_folder, "PATIENCE_SECONDS", 5 * POLL)
     (tmp_path / "broken.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
     os.utime(tmp_path / "broken.png", (time.time() + 1e6,) * 2)
@@ -243,7 +246,7 @@ def test_damaged_file_from_the_future_is_skipped_with_a_message(tmp_path, caplog
 
 
 def test_files_that_are_not_complete_when_the_run_ends_are_named(tmp_path, caplog):
-    """A transfer that breaks off just before the end of a run was passed over in silence."""
+    """A transfer that breaks off just before the end of a run is reported."""
     content = fits_file(np.zeros((64, 64), np.uint16))
     (tmp_path / "cut.fits").write_bytes(content[:-2880])
     (tmp_path / "empty.png").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Which requests the live page answers, its security headers, and what it relies on in uvicorn."""
+"""The live page's answers, its security headers, and what it needs of uvicorn."""
 
 import inspect
 import re
@@ -48,7 +48,7 @@ def test_no_path_leaves_the_served_folders(live, path):
 
 
 def test_symbolic_link_out_of_the_crops_folder_is_not_followed(live):
-    """Whoever can write a link into the output folder must not be able to publish other files."""
+    """A link in the output folder must not publish files outside of it."""
     link = live.output.crops / "77777.png"
     link.symlink_to("/etc/passwd")
     assert live.ask("/crops/1/77777.png")[0] == 404
@@ -56,7 +56,7 @@ def test_symbolic_link_out_of_the_crops_folder_is_not_followed(live):
 
 
 def test_every_answer_has_the_security_headers(live):
-    """Errors have them too, even the answer to a request that never reaches the application."""
+    """Errors have them too, even if a request never reaches the application."""
     for path in ("/", "/page.js", "/api/status", "/crops/1/99999.png", "/nowhere", "/healthz"):
         _, headers, _ = live.ask(path)
         for name, value in protocol.SECURITY_HEADERS.items():
@@ -70,7 +70,7 @@ def test_every_answer_has_the_security_headers(live):
 
 
 def test_page_loads_nothing_from_elsewhere(live):
-    """A telescope may have no internet, and the security policy allows no inline code."""
+    """A telescope may be offline, and the security policy allows no inline code."""
     for path in ("/", "/page.js", "/page.css", "/login", "/login.js"):
         status, _, content = live.ask(path)
         assert status == 200 and not re.search(rb"(?:https?:)?//[a-z]", content.replace(b"//!", b"")), path
@@ -78,7 +78,10 @@ def test_page_loads_nothing_from_elsewhere(live):
 
 
 def test_other_sites_and_host_names_are_rejected(live):
-    """Another site could use its visitor's browser, or let its name resolve to this server (DNS rebinding)."""
+    """Another site could use its visitor's browser, or DNS rebinding.
+
+    In DNS rebinding, the site's name resolves to this server.
+    """
     assert live.ask("/api/controls", {"paused": True}, {"Origin": "http://evil.example"})[0] == 403
     assert live.ask("/api/status", headers={"Host": "evil.example"})[0] == 403
     assert live.ask("/api/controls", b'{"paused": true}', {"Content-Type": "text/plain"})[0] == 422

@@ -28,7 +28,7 @@ from helpers.sockets import (
 
 
 def test_large_requests_are_rejected(live):
-    """By Content-Length, by the bytes that arrive in chunks, and by the size of a header."""
+    """Content-Length, the bytes of chunks and the size of a header are limited."""
     assert live.ask("/api/controls", b"x" * (access_control.MAX_BODY_BYTES + 1))[0] == 413
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
     for header, body in (
@@ -114,7 +114,7 @@ def test_invalid_bytes_after_an_answer_close_the_connection_without_a_message(li
 
 
 def test_silent_connections_do_not_lock_out_others(tmp_path):
-    """With more of them than the server accepts, a monitor and a viewer are still answered."""
+    """A monitor and a viewer are answered in spite of too many silent connections."""
     with running(tmp_path) as live:
         with request_stream(live) as viewer, contextlib.ExitStack() as stack:
             read_images(viewer, 1)

@@ -35,7 +35,7 @@ def live(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, live):
-    """The page on a phone; requests to other hosts and errors on its console fail the test."""
+    """Return the page on a phone; foreign requests and console errors fail the test."""
     context = browser.new_context(**PHONE)
     page = context.new_page()
     urls, errors = [], []

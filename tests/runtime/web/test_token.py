@@ -58,7 +58,7 @@ def test_token_and_cookie_give_access(guarded):
 
 
 def test_token_is_new_once_and_other_users_cannot_read_it(tmp_path):
-    """A file that other users can read, or that holds no token, is refused with what to do."""
+    """A file without a token, or readable by others, is refused with advice."""
     token, new = load_or_create_token(tmp_path / "token")
     assert new and len(token) >= 32
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
@@ -76,7 +76,10 @@ def test_token_is_new_once_and_other_users_cannot_read_it(tmp_path):
 
 
 def test_a_token_file_is_created_new_and_no_link_is_followed(tmp_path):
-    """Someone who may write to the folder plants links or files where the token, or its temporary file, is written."""
+    """Another user of the folder may put links or files at the token's path.
+
+    They may also be at the path of its temporary file.
+    """
     victim = tmp_path / "victim"
     victim.write_text("known to the attacker, long enough")
     victim.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The report's augmentation stays within its parameters and agrees with scipy and Keras."""
+"""The report's augmentation is within its limits and agrees with scipy and Keras."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,10 @@ SIZE = 69
 
 
 def smooth(size=SIZE):
-    """An image without symmetry, so smooth that interpolation hardly matters, but not at its rim: fill shows."""
+    """Return a smooth image without symmetry, whose rim shows the fill.
+
+    It is so smooth that interpolation hardly matters elsewhere.
+    """
     y, x = np.mgrid[:size, :size] / size
     planes = [np.sin(3 * x + 2 * y), np.cos(4 * y - x), np.exp(-8 * ((x - 0.3) ** 2 + (y - 0.6) ** 2))]
     return np.clip(120 + 100 * np.stack(planes, axis=2), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Augmented views: repeatable, centred as documented, and independent of the survey."""
+"""Augmented views: repeatable, centred as documented, independent of the survey."""
 
 import cv2
 import numpy as np

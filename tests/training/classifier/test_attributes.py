@@ -1,4 +1,4 @@
-"""Attributes of EFIGI: read as in its table, missing where the table has no value."""
+"""Attributes of EFIGI are read as in its table; a missing value stays missing."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Batches: repeatable, balanced as configured, each view with the label of its own image."""
+"""Batches are repeatable and balanced, and each view has its image's label."""
 
 import hashlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Calibration: the temperature equals that of an exhaustive search, and thresholds respect the sample size."""
+"""The temperature equals an exhaustive search's; thresholds respect sample size."""
 
 import numpy as np
 import pytest

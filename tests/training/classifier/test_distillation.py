@@ -31,7 +31,10 @@ def make_dataset(labels, coarse=()):
 
 
 def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, finished=True, size=32):
-    """A finished run whose network is one matrix on the pixels, so that its opinion can be had by hand; the matrix."""
+    """Write a finished run whose network is one matrix on the pixels; return it.
+
+    Its probabilities can be computed by hand.
+    """
     matrix = np.random.default_rng(seed).normal(0, 0.02, (size * size * 3, 9)).astype(np.float32)
     pixels = keras.Input((size, size, 3))
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))

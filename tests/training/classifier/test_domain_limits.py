@@ -1,4 +1,4 @@
-"""Limits of a classifier's domain, chosen by degrading validation images by known amounts."""
+"""Limits of a classifier's domain, chosen on validation images degraded by steps."""
 
 import numpy as np
 import pytest

@@ -73,7 +73,7 @@ def test_blended_networks_lie_between_the_two(shipped):
 
 @pytest.mark.slow
 def test_training_continues_from_an_exported_network(shipped, tmp_path):
-    """The record says where it began, how much of that was kept, and holds the limits of what it knows."""
+    """The record has its origin, the share of weights kept, and the domain's limits."""
     recipe = replace(RECIPES["telescopes"], epochs=1, batch=16)
     record = fit(recipe, TRAIN, VALIDATION, tmp_path / "run", start=shipped.path / "fp32.tflite")
     assert len(record.settings["start"]) == 64

@@ -28,7 +28,7 @@ def run(tmp_path_factory):
 
 
 def test_the_record_holds_what_export_needs(run):
-    """The record in memory equals the one on disk, and describes the network that was trained."""
+    """The record equals the one on disk, and describes the network that was trained."""
     out, record, _ = run
     assert read_record(out) == RunRecord.from_dict(json.loads(json.dumps(record.to_dict())))
     assert record.task == "classify"
@@ -58,7 +58,7 @@ def test_every_epoch_is_reported_and_logged(run):
 
 
 def test_arrays_for_export_are_raw_network_inputs(run):
-    """Calibration images are from the training share, evaluation images from the validation share only."""
+    """Calibration uses only training images, and evaluation only validation images."""
     out, _, _ = run
     with np.load(out / "evaluation.npz") as held, np.load(out / "calibration.npz") as calibration:
         assert np.array_equal(held["images"], VALIDATION.images(48)) and np.array_equal(

@@ -14,7 +14,7 @@ COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200], [200, 200, 40]]
 
 @pytest.fixture
 def network():
-    """Colours averaged, two features mixed from them, and a last layer that knows nothing."""
+    """Return a network: mean colours, two features of them, an untrained last layer."""
     keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))

@@ -1,4 +1,4 @@
-"""Recipes: invalid values are named, records are JSON, and every recipe builds a network with the right outputs."""
+"""Recipes: invalid values, records as JSON, and outputs of the networks built."""
 
 import json
 from dataclasses import FrozenInstanceError, replace

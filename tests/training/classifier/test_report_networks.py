@@ -25,7 +25,7 @@ def kinds(model):
 
 
 def shake(model, seed=0):
-    """Give a network weights and statistics that no two of its layers share, biases and averages included."""
+    """Give every layer of a network different weights, biases and statistics."""
     rng = np.random.default_rng([seed, 5])
     for weight in model.weights:
         spread = 1.0 / np.sqrt(np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 4.0)

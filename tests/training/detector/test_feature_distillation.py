@@ -30,7 +30,7 @@ def weights(tmp_path_factory):
 
 @pytest.mark.slow
 def test_features_approach_the_unchanged_pretrained_network(weights):
-    """Only the student and the maps may be trained, and neither maps nor teacher are exported."""
+    """Only student and maps are trained; neither maps nor teacher are exported."""
     import tensorflow as tf
     import tf_keras
     from galaxy_edge.models.decode import anchor_grid
@@ -63,7 +63,7 @@ def test_features_approach_the_unchanged_pretrained_network(weights):
 
 @pytest.mark.slow
 def test_distilled_training_is_recorded_and_resumes(weights, tmp_path):
-    """The maps are part of the checkpoint, or a resumed run would start them again at random."""
+    """Without the maps in its checkpoint, a resumed run would start with random ones."""
     import tensorflow as tf
     from galaxy_edge.training.detector.fit import train
 

@@ -97,7 +97,7 @@ def test_efficientdet_has_an_output_per_anchor_where_sides_are_rounded_up():
 
 @pytest.mark.slow
 def test_quick_network_has_an_output_per_anchor_and_rejects_other_weights(tmp_path):
-    """Its backbone differs from MobileNetV2, so MobileNetV2 weights must not be loaded partially."""
+    """Its backbone is not MobileNetV2, whose weights must not be loaded partially."""
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training.detector import networks as ssd
     from galaxy_edge.training.mobilenet.folded import WeightsError

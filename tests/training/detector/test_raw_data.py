@@ -48,7 +48,7 @@ def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
 
 
 def test_training_continues_from_an_exported_network():
-    """The network gives what the file gives, and nearly the same while it normalises by the batch."""
+    """The network's outputs are the file's, and similar with batch statistics."""
     pytest.importorskip("official.vision")
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter

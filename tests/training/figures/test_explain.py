@@ -1,4 +1,4 @@
-"""Sheets of saliency maps are written whole, and models that cannot be explained are rejected."""
+"""Sheets of saliency maps are written whole; unsuitable models are rejected."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Figures show the numbers of the data, and a figure that cannot be drawn is a clear error."""
+"""Figures show the numbers of the data, or a clear error if there is nothing."""
 
 import warnings
 from pathlib import Path
@@ -46,7 +46,7 @@ def drawn(monkeypatch, tmp_path):
 
 
 def predictions(count=400, seed=0):
-    """Return probabilities of nine classes, from uniform to confident, and labels drawn from them."""
+    """Return probabilities of nine classes, some uniform, and labels drawn from them."""
     rng = np.random.default_rng(seed)
     powers = np.exp(rng.normal(size=(count, 9)) * rng.uniform(0, 5, (count, 1)))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
@@ -137,7 +137,7 @@ def test_threshold_above_all_confidences_is_marked_on_the_curve(drawn):
 
 
 def test_threshold_of_unknown_position_is_only_in_the_legend(drawn):
-    """Without the confidence of each point, the position of the threshold is not known."""
+    """The position of a threshold is known only with the confidence of each point."""
     (axes,) = drawn(accuracy_coverage, [1.0, 0.5], [0.7, 0.9], 0.5, Path)
     assert legend(axes)[1] == "threshold 0.50"
     (axes,) = drawn(accuracy_coverage, [1.0, 0.5], [0.7, 0.9], None, Path)
@@ -145,7 +145,7 @@ def test_threshold_of_unknown_position_is_only_in_the_legend(drawn):
 
 
 def test_front_rises_with_the_cost(drawn):
-    """The steps must be drawn in the order of the cost, whatever the order of the trials."""
+    """The steps must be drawn in order of the cost, whatever the order of the trials."""
     points = [
         dict(cost=8e6, score=0.7, chosen=True, front=True),
         dict(cost=1e6, score=0.5, chosen=False, front=True),

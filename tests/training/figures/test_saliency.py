@@ -1,4 +1,7 @@
-"""Heat maps, activations and filter patterns of networks that are small enough to be computed by hand."""
+"""Saliency of networks that are small enough to be computed by hand.
+
+Heat maps, activations and filter patterns are tested.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +29,9 @@ def naive_convolution(image, kernel):
 
 
 def test_grad_cam_equals_cam_behind_a_global_average():
-    """There the gradient is the dense weight over h*w, so the map is the class activation map of Zhou et al. 2016.
+    """There the map is the class activation map of Zhou et al. 2016.
+
+    The gradient is the dense weight over h*w.
 
     Its scale is removed by the division by the maximum.
     """
@@ -41,7 +46,7 @@ def test_grad_cam_equals_cam_behind_a_global_average():
 
 
 def test_grad_cam_of_a_given_class_and_without_evidence():
-    """A class without evidence has an empty map, and must not cause a division by zero."""
+    """A class without evidence has an empty map, and causes no division by zero."""
     model, kernel, _ = hand_made_network(np.random.default_rng(1))
     model.set_weights([np.abs(kernel), np.array([[1.0, -1, 0, 0], [1, -1, 0, 0], [1, -1, 0, 0]])])
     images = random_images(3)
@@ -53,7 +58,10 @@ def test_grad_cam_of_a_given_class_and_without_evidence():
 
 
 def test_grad_cam_is_hot_where_the_light_is():
-    """The map has a quarter of the image's side, so this also fails for a transposed or wrongly resized map."""
+    """The map has a quarter of the image's side, so a transposed map fails here too.
+
+    So does one that is resized wrongly.
+    """
     image_input = keras.Input((32, 32, 3))
     x = layers.Conv2D(4, 4, 4, kernel_initializer="ones")(image_input)
     model = keras.Model(image_input, layers.Dense(2, kernel_initializer="ones")(layers.GlobalAveragePooling2D()(x)))
@@ -66,7 +74,10 @@ def test_grad_cam_is_hot_where_the_light_is():
 
 
 def nested(flat):
-    """Return the network `flat` with its convolution in a functional model in a sequential model in another model."""
+    """Return `flat` with its convolution three models deep.
+
+    It is in a functional model in a sequential model in another model.
+    """
     inner = keras.Model(flat.layers[0].output, flat.get_layer("filters").output, name="base")
     image_input = keras.Input((SIZE, SIZE, 3))
     middle = keras.Sequential([keras.Input((SIZE, SIZE, 3)), inner, layers.MaxPooling2D(2)], name="middle")

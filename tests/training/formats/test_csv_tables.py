@@ -1,4 +1,4 @@
-"""CSV sets: `data.read_set` gives the same result after conversion through other formats."""
+"""CSV sets are read with the same result after conversion through other formats."""
 
 import csv
 import zipfile

@@ -98,7 +98,7 @@ def test_an_encoded_name_is_decoded_where_no_image_has_it(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["yolo", "coco"])
 def test_byte_order_marks_are_skipped(tmp_path, name, encoding):
-    """Windows editors write them, before JSON, YAML, lines and lists of classes alike."""
+    """Windows editors write them before JSON, YAML, lines and lists of classes."""
     labels = single_image_set(tmp_path / "from", [BOX])
     write_labels(labels, tmp_path / "to", name)
     for path in (tmp_path / "to").rglob("*"):
@@ -134,7 +134,7 @@ def test_yaml_of_class_names_in_common_styles(text):
 
 @pytest.mark.parametrize("kind", ["png", "tif", "fits", "fits.gz", "fit"])
 def test_16_bit_images_and_fits_are_decoded_as_in_a_run(tmp_path, kind):
-    """The network is trained and measured on the same stretch as it gets at the telescope."""
+    """Training and evaluation need the same stretch as a run at the telescope."""
     grey = cv2.cvtColor(cv2.imdecode(np.frombuffer(encoded_image(1, 64, 48), np.uint8), 1), cv2.COLOR_BGR2GRAY)
     deep = grey.astype(np.uint16) * 90 + 1200
     path = tmp_path / f"a.{kind}"

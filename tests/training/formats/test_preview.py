@@ -1,4 +1,4 @@
-"""The contact sheet: boxes at their position, coloured by class, dashed where difficult."""
+"""The contact sheet: boxes in position, coloured by class, dashed if difficult."""
 
 import numpy as np
 import pytest

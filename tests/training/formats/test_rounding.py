@@ -1,4 +1,4 @@
-"""Rounded coordinates: recovering the original pixels, and restoring the recorded values."""
+"""Rounded coordinates give the original pixels, and recorded values are restored."""
 
 import numpy as np
 from galaxy_edge.training.formats.annotation import ImageAnnotation

@@ -23,7 +23,10 @@ XML = """<annotation><filename>{name}</filename><size><width>{width}</width><hei
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Six images labelled in Pascal VOC, of which one has a box inside out, one another size, and one is broken."""
+    """Return six images labelled in Pascal VOC, three of them with a fault.
+
+    A box is inside out, a size is wrong, and an image is broken.
+    """
     folder = tmp_path / "set"
     folder.mkdir()
     for number in range(6):

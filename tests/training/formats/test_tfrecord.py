@@ -1,4 +1,4 @@
-"""TFRecord: read by TensorFlow's own tools, records of other programs, truncated records."""
+"""TFRecord: TensorFlow reads ours; others' records and truncated ones are read."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def records(path):
 
 
 def example(**changes):
-    """A record as another program writes it: no name, no text of classes, nothing of ours."""
+    """Return a record as another program writes it: no name and no class text."""
 
     def feature(value):
         value = value if isinstance(value, list) else [value]

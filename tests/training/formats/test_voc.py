@@ -1,4 +1,4 @@
-"""Pascal VOC as labelImg 1.8 reads and writes it, and XML files that are not Pascal VOC."""
+"""Pascal VOC as labelImg 1.8 reads and writes it, and other XML files."""
 
 import re
 
@@ -77,7 +77,10 @@ def read_as_labelimg(path):
 
 
 def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
-    """Its own file is read in full and written again letter by letter, but for the path; it reads what is written."""
+    """LabelImg's file is written again letter by letter, except for the path.
+
+    LabelImg reads what is written.
+    """
     own = read_labels(label(tmp_path / "night 1"))
     (annotation,) = own.images
     assert (annotation.file, annotation.width, annotation.height) == ("m31.png", 64, 48)

@@ -1,4 +1,4 @@
-"""YOLO txt: the dialects of Darknet, Ultralytics and labelImg, their folders, and the additional record."""
+"""YOLO txt: dialects of Darknet, Ultralytics and labelImg, and the extra record."""
 
 import json
 from dataclasses import replace

@@ -90,7 +90,10 @@ def test_pretrained_weights_know_imagenet(shared_data):
 
 @pytest.mark.slow
 def test_detector_starts_with_the_weights_of_a_classifier(tmp_path):
-    """The backbone of a detector gives what the classifier's layer before the last gives, channel by channel."""
+    """The detector's backbone gives what the classifier's last but one layer gives.
+
+    The outputs are compared channel by channel.
+    """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     import json
 

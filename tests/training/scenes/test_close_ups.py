@@ -18,7 +18,10 @@ def with_noise(image, rng):
 
 
 def half_sides(scale, axis, angle):
-    """Return half sides of the ellipse with 90 % of an exponential disc's light above 2 % of its central level."""
+    """Return half sides of the ellipse with 90 % of an exponential disc's light.
+
+    The light is that above 2 % of the central level.
+    """
     radii, radius = np.linspace(0, 8, 8000), 3.0
     for _ in range(20):
         profile = np.exp(-radii)
@@ -33,7 +36,7 @@ def half_sides(scale, axis, angle):
 @pytest.mark.parametrize("axis", [0.5, 0.7, 0.95])
 @pytest.mark.parametrize("scale", [0.1, 0.12])
 def test_ellipse_contains_the_light_of_a_disc(scale, axis, angle):
-    """Boxes of close-ups come from this ellipse alone, so its size and orientation must be right."""
+    """Close-ups take their boxes from this ellipse alone, so it must be right."""
     rng = np.random.default_rng(5)
     ellipse, sky = measure_ellipse(with_noise(close_up_frame(rng, SIDE, scale, axis, angle), rng))
     # In so few pixels, the removal of stars flattens the middle, so small discs are measured too wide.
@@ -55,7 +58,7 @@ def test_stars_and_a_neighbour_do_not_change_the_ellipse():
 
 
 def test_light_of_a_pasted_cutout_lies_in_its_box():
-    """The detector learns the box that pasting returns, so the light must lie inside it."""
+    """The detector learns the box that pasting returns, so light must lie inside."""
     rng = np.random.default_rng(7)
     cutout = cut_out_close_up(with_noise(close_up_frame(rng, SIDE, 0.11, 0.5, 0.7), rng))
     canvas = np.zeros((224, 224, 3), np.float32)
@@ -79,7 +82,7 @@ def test_image_without_a_usable_galaxy_gives_no_cutout(image):
 
 
 def test_ellipse_agrees_with_boxes_of_survey_frames(shared_data):
-    """Close-ups and survey frames train one network, so their boxes must follow the same convention."""
+    """Close-ups and survey frames train one network, so they share a convention."""
     samples = [sample for sample in read_set(shared_data / "gz_frames") if len(sample.boxes) and sample.coarse]
     overlaps = []
     for index in np.random.default_rng(1).choice(len(samples), 150, replace=False):

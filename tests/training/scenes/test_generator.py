@@ -23,7 +23,7 @@ from helpers.labelled_sets import galaxy_frame, make_close_ups, make_sets
 
 
 def enclosing(light, share=0.90):
-    """Return the box left when (1 - share) / 2 of the light is cut off on each of the four sides."""
+    """Return the box left when (1 - share) / 2 of the light is cut off on each side."""
     ends = []
     for axis in (0, 1):
         along = np.cumsum(light.sum(axis=axis)) / light.sum()
@@ -48,7 +48,7 @@ def test_rotation_keeps_boxes_on_their_light():
 @pytest.mark.parametrize("angle", [0.0, 0.6, 1.2, 2.5])
 @pytest.mark.parametrize("scale", [0.2, 0.6, 1.3])
 def test_pasted_box_encloses_the_added_light(angle, scale):
-    """The box of an inclined ellipse with a sharp edge is known exactly after any rotation and scale."""
+    """The box of an ellipse with a sharp edge is known after any rotation and scale."""
     rows, columns = np.mgrid[:120, :160]
     cross = (columns + 0.5 - 80) * np.cos(0.5) + (rows + 0.5 - 60) * np.sin(0.5)
     along = (rows + 0.5 - 60) * np.cos(0.5) - (columns + 0.5 - 80) * np.sin(0.5)
@@ -138,7 +138,7 @@ def test_seed_gives_the_same_scenes_as_in_earlier_versions(generator, kind):
 
 @pytest.mark.parametrize("kind", MIXTURE)
 def test_scenes_are_well_formed_and_repeatable(generator, kind):
-    """Shapes, ranges and minimum sizes hold for every kind, and caches do not change the result."""
+    """Shapes, ranges and minimum sizes hold for each kind, with or without caches."""
     for seed in range(6):
         scene = generator.draw(np.random.default_rng(seed), kind)
         again = generator.draw(np.random.default_rng(seed), kind)
@@ -154,7 +154,7 @@ def test_scenes_are_well_formed_and_repeatable(generator, kind):
 
 
 def test_survey_scene_has_its_galaxy_in_its_box(generator):
-    """Frames of the small sets contain bright galaxies only, so the box must be brighter than the rest."""
+    """The small sets have bright galaxies only, so a box is brighter than the rest."""
     for seed in range(10):
         scene = generator.draw(np.random.default_rng(seed), "survey", plain=True)
         assert len(scene.boxes) == 1

@@ -32,13 +32,16 @@ def test_seed_determines_the_drawing(kind):
 
 
 def test_no_drawing_is_as_small_as_a_distant_galaxy():
-    """A tiny nebula cannot be distinguished from a galaxy, so it must not be taught as a negative."""
+    """A tiny nebula looks like a galaxy, so it must not be trained as a negative."""
     for seed in range(40):
         assert nebulae.draw_nebula(np.random.default_rng(seed), 4).shape[0] >= min(nebulae.MIN_SIDES.values())
 
 
 def test_clusters_are_densest_in_the_middle():
-    """In a Plummer profile half of the stars lie within 1.3 core radii in projection, so light decreases outwards."""
+    """Half of a Plummer profile's stars lie within 1.3 core radii in projection.
+
+    The light therefore decreases outwards.
+    """
     inner = outer = 0.0
     y, x = np.mgrid[-1:1:96j, -1:1:96j]
     radius = np.hypot(x, y)
@@ -68,7 +71,7 @@ def test_star_fields_alone_give_skies_with_nebulae(tmp_path):
 
 
 def test_spikes_lie_at_the_given_angle():
-    """The vanes of the secondary mirror diffract every star of an image in the same directions."""
+    """The secondary mirror's vanes diffract every star in the same directions."""
     found = 0
     for seed in range(40):
         light = np.zeros((161, 161, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Raw scenes: repeatable by seed, boxes on visible light, real skies without their targets."""
+"""Raw scenes: repeatable by seed, boxes on visible light, skies without targets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Boxes that reach over a second object are recognised, and their frames left out."""
+"""Boxes that cover a second object are recognised; their frames are left out."""
 
 import numpy as np
 import pytest

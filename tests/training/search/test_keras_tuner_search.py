@@ -29,7 +29,7 @@ search_report((images[:40], labels[:40]), (images[40:], labels[40:]), pathlib.Pa
 
 @pytest.fixture(scope="module")
 def few():
-    """Return forty images of noise to train on and twenty for validation, with labels."""
+    """Return forty images of noise for training, twenty for validation, and labels."""
     pytest.importorskip("keras_tuner")
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
@@ -121,7 +121,7 @@ def test_report_space_is_that_of_the_report():
 
 
 def test_report_search_rejects(tmp_path, few, monkeypatch):
-    """Other data, other settings and a missing chief are reported, and nothing is written."""
+    """Other data, other settings or a missing chief are errors; nothing is written."""
     from galaxy_edge.training.search import keras_tuner_search as report
     from galaxy_edge.training.search.keras_tuner_search import TunerError, search_report
 
@@ -167,7 +167,10 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
 
 
 def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monkeypatch):
-    """KerasTuner wrote its files in place, and never resumed a trial whose state was not written yet."""
+    """A trial whose state was not written yet is resumed.
+
+    KerasTuner writes its files in place, and never resumes such a trial.
+    """
     from galaxy_edge.training.search import keras_tuner_oracle
     from galaxy_edge.training.search.keras_tuner_search import search_report
 

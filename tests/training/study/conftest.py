@@ -1,4 +1,4 @@
-"""A small data set with known copies, and a study of it that was interrupted and resumed."""
+"""A small data set with known copies, and its interrupted and resumed study."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Ensemble weights: equal to an exhaustive search, and without effect where no gain is possible."""
+"""Ensemble weights equal an exhaustive search's, and do nothing without a gain."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Ensembles: weights found on validation, and what cannot be combined is rejected."""
+"""Ensembles: weights found on validation; unsuitable combinations are rejected."""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Runs of a study: splits without duplicates across parts, resumed runs, and tables confirmed by other libraries."""
+"""Runs of a study: duplicates, resumption, tables checked by other libraries.
+
+No duplicate is in two parts of a split.
+"""
 
 import json
 import shutil
@@ -99,7 +102,7 @@ def test_rows_equal_what_sklearn_computes(runs):
 
 
 def test_recipes_are_compared_on_one_split(runs, parts):
-    """Otherwise their scores could not be compared, and the test part could leak into training."""
+    """Scores on other splits are not comparable, and could use the test part."""
     out, _, rows, _, _ = runs
     assert [row.name for row in rows] == ["plain", "full"] and rows[1].spreads["f1"] is None
     for run in (out / "plain/seed1", out / "full/seed1"):
@@ -148,7 +151,7 @@ def test_probabilities_use_the_temperature_of_the_run(runs, parts):
 
 
 def test_data_set_without_classes_is_rejected(tmp_path):
-    """Images with a coarse group only are used for training, but nothing can be measured on them."""
+    """Images with a coarse group only can be trained on, but not measured."""
     data = write_two_sources(tmp_path)
     shutil.rmtree(data / "efigi")
     lines = (data / "gz/index.csv").read_text().splitlines()

@@ -83,7 +83,10 @@ def fits_header() -> bytes:
 
 
 def write_fits(stream: IO[bytes] | gzip.GzipFile, size: int) -> None:
-    """Write a FITS header and zeros, in parts: this process must not take the memory that it measures."""
+    """Write a FITS header and zeros in parts, which takes little memory.
+
+    This process must not take the memory that it measures.
+    """
     stream.write(fits_header())
     for _ in range(size // 2**20):
         stream.write(bytes(2**20))
@@ -155,7 +158,10 @@ def growing(path: Path) -> None:
 
 
 def growing_references(path: Path) -> None:
-    """Write a 4K H.264 video that becomes larger, in full colours, and whose decoder then keeps 16 frames."""
+    """Write a 4K H.264 video that grows and makes its decoder keep 16 frames.
+
+    It is in full colours.
+    """
     parts = path.with_suffix(".small.ts"), path.with_suffix(".large.ts")
     _encode(parts[0], "3840x2160", "libx264", "-preset", "ultrafast")
     references = "ref=16:bframes=8:level=6.2:b-adapt=0:scenecut=0:keyint=200"

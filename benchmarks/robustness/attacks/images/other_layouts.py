@@ -1,4 +1,4 @@
-"""Images whose pixels are stored in layouts and units that readers get wrong without a message."""
+"""Images in layouts and units that readers get wrong without a message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _tiff(random: np.random.Generator, number: int) -> tuple[np.ndarray, bytes]:
-    """Return values and a Deflate TIFF of them: planes, alpha, inverted, floats, either byte order."""
+    """Return values and a Deflate TIFF of them in a random layout.
+
+    It has planes or alpha, is inverted, or has floats, in either byte order.
+    """
     floats, planar = bool(random.integers(2)), bool(random.integers(2))
     order = "<>"[int(random.integers(2))]
     kind = ("grey", "inverted", "grey+alpha", "rgb", "rgba")[number % 5]
@@ -84,7 +87,10 @@ def _encode(stored: np.ndarray, photometric: int, alpha: bool, planar: bool, ord
 
 
 def _changes_with_unit(random: np.random.Generator) -> bool:
-    """Develop one exposure in every unit, and with a border of zeros; return whether a picture differs."""
+    """Return whether an exposure develops differently in another unit.
+
+    Every unit is tried, and a border of zeros.
+    """
     exposure = random.normal(1000, 10, (160, 200)).astype(np.float32)
     rows, columns = np.mgrid[:160, :200]
     exposure += 300 * np.exp(-((rows - 80) ** 2 + (columns - 100) ** 2) / 2 / 12**2).astype(np.float32)

@@ -1,4 +1,7 @@
-"""Times of exposures in every form that programs write, absurd times, and clocks that are set."""
+"""Times of exposures in every form that programs write, and clocks that are set.
+
+Some of the times are absurd.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ TOLERANCE = datetime.timedelta(milliseconds=2)
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Read `count` random times in a random form; between them, absurd ones and clocks that are set."""
+    """Read `count` random times in a random form, and some absurd ones.
+
+    Clocks are set between them.
+    """
     random = np.random.default_rng(1)
     wrong = absurd = not_corrected = 0
     worst = datetime.timedelta(0)
@@ -61,7 +67,10 @@ def _header(time: datetime.datetime, form: int) -> dict[str, Any]:
 
 
 def _is_corrected(random: np.random.Generator) -> bool:
-    """Set a clock while a frame is processed; return whether its time is corrected by the step."""
+    """Return whether a frame's time is corrected if the clock is set meanwhile.
+
+    The clock is set while the frame is processed.
+    """
     clock, step = [float(random.uniform(0, 1e9)), 100.0], float(random.choice([-1, 1]) * random.uniform(90, 2e9))
     steps = ClockSteps(lambda: clock[0], lambda: clock[1])
     read = datetime.datetime.fromtimestamp(clock[0], datetime.UTC)

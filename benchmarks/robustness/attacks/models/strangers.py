@@ -1,4 +1,7 @@
-"""Networks of strangers: SavedModels whose operators do more than compute, and ONNX files that take all memory."""
+"""Networks of unknown origin: SavedModels with side effects, huge ONNX files.
+
+The ONNX files take all memory.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ LIMIT_MIB = 256
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Check `count` SavedModels with one such operator, and one ONNX file for each hundred."""
+    """Check `count` SavedModels with one such operator, and an ONNX file per hundred."""
     try:
         import onnx
         from tensorflow.core.protobuf import saved_model_pb2
@@ -61,7 +64,10 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _insert(model: Any, operator: str, position: str) -> None:
-    """Add a graph with an operator: among harmless nodes, in a function, in one that it calls, in a second graph."""
+    """Add a graph that has an operator at a position.
+
+    It is among harmless nodes, in a function, in one that it calls, or in a second graph.
+    """
     graph = model.meta_graphs.add()
     graph.graph_def.node.add(name="image", op="Placeholder")
     if position == "second graph":

@@ -1,4 +1,4 @@
-"""The same exposures in other units, stacked: the result must not depend on the unit."""
+"""Stack exposures in other units: the result must not depend on the unit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TIME = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC)
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Stack `count` series of drifting exposures with a satellite and masked pixels, in ADU and in another unit."""
+    """Stack `count` series of drifting exposures in ADU and in another unit.
+
+    They have a satellite and masked pixels.
+    """
     worst, fewer, satellites, masked = 0.0, 0, 0, 0
     for number in range(count):
         unit = UNITS[number % len(UNITS)]
@@ -40,7 +43,10 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _exposures(seed: int) -> list[np.ndarray]:
-    """Return float32 (H, W) in ADU: stars that drift, one frame with a bright line, one with masked pixels."""
+    """Return drifting stars, float32 (H, W) in ADU, for a series of exposures.
+
+    One frame has a bright line, another has masked pixels.
+    """
     random = np.random.default_rng(seed)
     columns_of_stars, rows_of_stars = random.uniform(-20, WIDTH + 40, 90), random.uniform(0, HEIGHT, 90)
     lights = random.uniform(800, 9000, 90)
