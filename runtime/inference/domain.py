@@ -103,7 +103,8 @@ def withhold_names(
 ) -> np.ndarray:
     """Lower the probabilities of doubted rows until they name no class or group.
 
-    Probabilities are (N, C); the rows are `doubted` (N,) bool. As little as necessary is spread equally over all classes, at most `DOUBTED`.
+    Probabilities are (N, C); the rows are `doubted` (N,) bool. As little as necessary is spread equally over all
+    classes, at most `DOUBTED`.
 
     Args:
         classes: names of the C classes.
