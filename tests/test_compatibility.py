@@ -43,7 +43,7 @@ def folder(tmp_path):
 
 
 def test_events_of_an_old_run_are_listed_and_shown(folder):
-    """With the ids, classes and boxes that scripts have stored."""
+    """They keep the ids, classes and boxes that scripts have stored."""
     events = json.loads(invoke("events", "list", "--in", folder, "--format", "json"))
     assert [event["number"] for event in events] == [4, 8, 9, 10, 11, 13, 17, 18, 19, 23]
     first = json.loads(invoke("events", "show", "251e12f0-00004", "--in", folder, "--json"))

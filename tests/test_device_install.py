@@ -66,7 +66,7 @@ def test_licences_of_all_runtime_packages_are_known_and_free():
 
 
 def test_packages_say_the_same_of_their_licences():
-    """As far as they are installed here and say it in their metadata."""
+    """The metadata of installed packages name the licences of the list."""
     compared = 0
     for package, expression in tomllib.loads((FOLDER / "device-licences.toml").read_text(encoding="utf-8")).items():
         try:

@@ -27,7 +27,7 @@ MIN_AREA = 20
 
 @dataclass(frozen=True)
 class SepSettings:
-    """One setting of SEP, see `THRESHOLDS`, `SIZES` and `RANKS`."""
+    """A setting of SEP, see `THRESHOLDS`, `SIZES` and `RANKS`."""
 
     threshold: float
     size: float

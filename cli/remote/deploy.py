@@ -86,7 +86,7 @@ def deploy(hosts: str, show_status: bool, rollback: bool, to: str | None, as_jso
 def _work(
     show_status: bool, rollback: bool, to: str | None, target: Target, options: dict[str, Any]
 ) -> Callable[[str], Outcome]:  # fmt: skip
-    """Return what is done for each host."""
+    """Return the function that is called for each host."""
     from ...devices.deploy import deploy as steps
     from ...devices.deploy.release import make_release
     from ...devices.deploy.wheelhouse import load_wheelhouse

@@ -46,7 +46,10 @@ def watch(
     mqtt: str, mqtt_ca: Path | None, mqtt_prefix: str, silent_after: float, seconds: float | None, as_json: bool,
     serve: str | None, token_file: Path | None,
 ) -> None:  # fmt: skip
-    """Show last frame, rate, temperature, events, bundles and version of each station, and warn of differences."""
+    """Show the state of each station, and warn of differences.
+
+    The state is the last frame, rate, temperature, events, bundles and version.
+    """
     from ...errors import require_extra
 
     require_extra("paho", "mqtt")
@@ -77,7 +80,7 @@ def watch(
 
 
 def _show(stations: Fleet, seconds: float | None) -> None:
-    """Show the table until the time is over: in place on a terminal, else once at the end."""
+    """Update the table on a terminal until the time is over; elsewhere show it once."""
     from rich.live import Live
 
     from ...runtime.monitoring.console import PlainConsole

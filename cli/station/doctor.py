@@ -1,4 +1,4 @@
-"""`galaxy-edge doctor`: check the installation, the devices and the networks on this computer."""
+"""`galaxy-edge doctor`: check the installation, devices and networks here."""
 
 from __future__ import annotations
 

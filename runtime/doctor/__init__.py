@@ -1,1 +1,1 @@
-"""Checks of this installation and computer; each module holds those of one subject."""
+"""Checks of this installation and computer, one module for each subject."""

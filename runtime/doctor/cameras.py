@@ -26,7 +26,7 @@ print("cameras:" + json.dumps([str(camera.get("Model", "unnamed")) for camera in
 
 
 def check_cameras(machine: Machine, root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check V4L2 cameras, which are opened, and those that only libcamera shows, which are listed."""
+    """Check V4L2 cameras by opening them; list those that only libcamera shows."""
     described = {camera.path: camera for camera in describe_cameras(machine.cameras)}
     for path in machine.cameras:
         name = f"cameras.{path}"
@@ -54,7 +54,7 @@ def _libcamera(is_raspberry_pi: bool) -> CheckResult:
 
 
 def libcamera_cameras() -> tuple[list[str] | None, str]:
-    """Return the models of the cameras that Picamera2 lists, or None and why it cannot be asked.
+    """Return the models of Picamera2's cameras, or None and why it cannot be asked.
 
     It is imported in a child process, in this Python or else in the system's.
     """

@@ -1,4 +1,4 @@
-"""Check the engines: which one the device profile selects, and why an accelerator cannot be used."""
+"""Check the engines: which is selected, and why an accelerator cannot be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_engines(profile: Profile, bundles: Sequence[Bundle], root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check the profile's engine and its fallbacks, and an Edge TPU where there is a device or its library."""
+    """Check the profile's engine and its fallbacks, and an Edge TPU.
+
+    The Edge TPU is checked if there is a device or its library.
+    """
     wanted = (profile.engine, *profile.fallback)
     engine = next((name for name in wanted if is_installed(name)), None)
     if engine is None:

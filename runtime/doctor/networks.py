@@ -1,4 +1,7 @@
-"""Check the bundles: replay their golden vectors and time an inference, in a child process that may crash."""
+"""Check the bundles: replay their golden vectors and time an inference.
+
+This is done in a child process, which may crash.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ WARM_UP = 3
 
 
 def check_networks(bundles: list[Bundle], profile: Profile, engine: str, seconds: float) -> Iterator[CheckResult]:
-    """Check each bundle in an engine of the processor; ``golden.NAME`` and ``latency.NAME``.
+    """Check each bundle in an engine; yield ``golden.NAME`` and ``latency.NAME``.
 
     Args:
         bundles: verified bundles.

@@ -1,4 +1,7 @@
-"""Check Python and the installed packages: each is imported in a child process, which a broken wheel may crash."""
+"""Check Python and the installed packages.
+
+Each package is imported in a child process, which a broken wheel may crash.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ for name in sys.argv[1:]:
 
 
 def install_command(requirement: str) -> str:
-    """Return the command that installs a package into the environment of this process."""
+    """Return the command that installs a package for this Python."""
     prefix = "" if os.access(sysconfig.get_path("purelib"), os.W_OK) else "sudo "
     if sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
         environment = "~/galaxy-edge-env"
@@ -92,7 +95,7 @@ def _result(name: str, module: str, package: str, found: dict[str, str], require
 
 
 def import_all(modules: list[str]) -> dict[str, str]:
-    """Import modules in child processes; return why each could not be imported, "" for those that could."""
+    """Import modules in child processes; return the error of each, "" for none."""
     found: dict[str, str] = {}
     while rest := [module for module in modules if module not in found]:
         command = [sys.executable, "-c", _IMPORT, *rest]

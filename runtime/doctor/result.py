@@ -29,7 +29,7 @@ class CheckResult:
 
 
 def report(results: Iterable[CheckResult]) -> dict[str, Any]:
-    """Return the JSON form: ``checks``, and ``ok``, which is false if an exercised check failed."""
+    """Return ``checks``, and ``ok``: whether all exercised checks passed, for JSON."""
     checks = list(results)
     failed = any(check.exercised and check.status == "fail" for check in checks)
     return {"checks": [asdict(check) for check in checks], "ok": not failed}

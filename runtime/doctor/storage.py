@@ -1,4 +1,4 @@
-"""Check the disk of the output folder: free space, and the time that a write takes to be safe."""
+"""Check the output folder's disk: free space, and the time of a durable write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ HANG_SECONDS = 30.0
 
 
 def check_storage(folder: Path, quota: int) -> Iterator[CheckResult]:
-    """Check the disk of a folder, which need not exist; small files are written to it, or to the nearest parent.
+    """Check the disk of a folder, which need not exist.
+
+    Small files are written to the folder, or to its nearest parent.
 
     Args:
         folder: the output folder of a run.
@@ -70,7 +72,10 @@ def _sync_time(folder: Path) -> CheckResult:
 
 
 def sync_times(folder: Path) -> list[float]:
-    """Return the seconds that each of `WRITES` small files took to be written and synced; they are removed."""
+    """Return the seconds to write and sync each of `WRITES` small files.
+
+    The files are removed.
+    """
     found = []
     for _ in range(WRITES):
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".galaxy-edge-doctor-") as file:

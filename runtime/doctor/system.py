@@ -24,7 +24,7 @@ SOLVER_PACKAGES = "astrometry.net astrometry-data-tycho2-07-littleendian astrome
 
 
 def check_temperature(profile: Profile, root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check the temperatures against the profile's limit, and a Raspberry Pi's record of throttling."""
+    """Check temperatures by the profile's limit, and a Raspberry Pi's throttling."""
     found = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         text = read_file(zone / "temp").strip()
@@ -91,7 +91,10 @@ def _is_listed(group: str) -> bool:
 
 
 def check_solvers(root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check whether a plate solver and its index files are installed; nothing is solved."""
+    """Check whether a plate solver and its index files are installed.
+
+    Nothing is solved.
+    """
     programs = [name for name in ("solve-field", "astap", "astap_cli") if shutil.which(name)]
     if importlib.util.find_spec("seiza"):
         programs.append("seiza")

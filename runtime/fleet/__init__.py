@@ -1,1 +1,1 @@
-"""All stations that publish to one MQTT broker: their state, what differs between them, and a page that shows it."""
+"""All stations that publish to an MQTT broker, their differences, and a page."""

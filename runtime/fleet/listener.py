@@ -22,7 +22,7 @@ class BrokerError(UserError):
 
 
 class FleetListener:
-    """Subscribe to all stations of a broker; a lost connection is made again, and logged.
+    """A subscription to all stations of a broker, restored and logged when lost.
 
     Args:
         broker: where the stations publish; its prefix is that of all of them.

@@ -1,4 +1,4 @@
-"""A page with all stations, behind the same token, headers and limits as the live page of a run."""
+"""A page with all stations, with token, headers and limits of the live page."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Track:
         return self.best_frame, int(self.seen.argmax())
 
     def move_times(self, seconds: float) -> None:
-        """Move the times of its observations; their frames stay."""
+        """Move the times of the track's observations; their frames stay."""
         (first, began), (last, seen) = self.first, self.last
         self.first, self.last = (first, move_utc_text(began, seconds)), (last, move_utc_text(seen, seconds))
 
@@ -124,7 +124,7 @@ class Track:
         self.state = ENDED
 
     def confirm(self) -> None:
-        """Make it an event."""
+        """Confirm the track, which makes it an event."""
         self.state, self.confirmed = CONFIRMED, True
 
     def is_false_join(self, observation: Observation) -> bool:

@@ -239,7 +239,7 @@ def _add_page_routes(app: FastAPI, paths: Collection[str] = PAGE_FILES.keys()) -
 
 
 def add_login_files(app: FastAPI) -> None:
-    """Add what a page of another application needs: style, icon, and the page that asks for a token."""
+    """Add the files that another application's page needs: style, icon and login."""
     _add_page_routes(app, PAGE_FILES.keys() - {"/", "/page.js"})
 
 

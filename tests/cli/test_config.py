@@ -43,7 +43,7 @@ def test_flag_overrides_environment_and_environment_overrides_file(here):
 
 
 def test_another_file_is_given_before_the_command(here):
-    """By --config or by its variable.
+    """The file is given by --config or its variable.
 
     Otherwise only the file in the working folder is read.
     """
@@ -147,7 +147,7 @@ def test_unknown_variable_is_an_error(here):
     ],
 )
 def test_environment_is_checked_like_the_file(here, variable, value, expected):
-    """With the same messages, although every value in the environment is text."""
+    """Messages are the same, although every value in the environment is text."""
     (here / "galaxy-edge.toml").write_text("")
     done = run("config", "check", **{variable: value})
     assert done.exit_code == 1 and expected in done.output
@@ -174,7 +174,7 @@ def test_settings_of_a_command_in_a_group_are_shown_with_their_origin(here):
     ],
 )
 def test_variable_is_named_after_the_flag(here, command, key, value, parameter):
-    """And not after the parameter of the function, which users cannot know."""
+    """Users know the flag, but not the parameter of the function."""
     prefix = f"GALAXY_EDGE_{command.replace(' ', '_').upper()}"
     text = "1" if value is True else value
     settings = json.loads(run("config", "show", command, "--json", **{f"{prefix}_{key.upper()}": text}).stdout)
@@ -185,7 +185,7 @@ def test_variable_is_named_after_the_flag(here, command, key, value, parameter):
 
 
 def test_variables_of_flags_are_used(here):
-    """A switch is set by 1; commands of groups have variables too."""
+    """A switch is set by 1, and commands in groups have variables too."""
     done = command_line(
         "run",
         cwd=here,

@@ -70,7 +70,7 @@ def test_settings_of_a_renamed_command_are_found_by_either_name(tmp_path, monkey
 
 
 def test_table_of_the_new_name_overrides_that_of_the_old(tmp_path, monkeypatch):
-    """In whichever order they are written."""
+    """The order of the tables in the file does not matter."""
     monkeypatch.chdir(tmp_path)
     old, new = "[study.judge]\nsplit-seed = 3\n", "[study.evaluate]\nsplit-seed = 4\n"
     for text in (old + new, new + old):

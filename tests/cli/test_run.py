@@ -124,7 +124,7 @@ def test_a_video_whose_name_is_not_utf8_does_not_end_the_process(tiny_models, tm
 
 
 def test_min_score_and_max_frames(night, tiny_models, tmp_path):
-    """Both override what the bundle and the source say."""
+    """Both options override the values of the bundle and the source."""
     strict = run(
         night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2"
     )
@@ -192,7 +192,7 @@ def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
 
 
 def test_a_reader_that_closes_the_pipe_is_not_an_error(night, tiny_models, tmp_path):
-    """As in `| head`."""
+    """Commands such as ``head`` close the pipe early."""
     command = f"{sys.executable} -m galaxy_edge run --camera demo --models {tiny_models} --out {tmp_path}/out --json | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr

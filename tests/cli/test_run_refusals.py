@@ -105,7 +105,7 @@ def test_absurd_sizes_get_one_clear_line(tiny_models, tmp_path, size):
 
 
 def test_an_output_folder_that_is_a_file_is_refused(night, tiny_models, tmp_path):
-    """It cannot be created there."""
+    """The folder cannot be created where a file exists."""
     (tmp_path / "out").write_text("a file")
     done = run(night, tiny_models, tmp_path / "out")
     assert done.returncode == 2 and "Traceback" not in done.stderr
@@ -122,7 +122,7 @@ def test_an_event_file_that_is_not_one_is_renamed_and_named(night, tiny_models, 
 
 
 def test_show_without_a_display_says_so(night, tiny_models, tmp_path):
-    """As over ssh; the error comes before the run."""
+    """The error comes before the run, e.g. over ssh."""
     done = run(night, tiny_models, tmp_path / "out", "--show", env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
     assert done.returncode == 2 and "needs a display" in done.stderr
 

@@ -1,6 +1,6 @@
 """Output of `galaxy-edge run` with failing threads and narrow or closed streams.
 
-Streams are narrow if their encoding cannot represent every character.
+A stream is narrow if its encoding cannot represent every character.
 """
 
 import json
@@ -28,7 +28,7 @@ def test_a_thread_that_fails_is_reported_in_one_line(tiny_models, tmp_path):
 
 
 def test_output_that_the_encoding_cannot_hold_is_escaped_as_in_json(tiny_models, tmp_path):
-    """As in a terminal or a service with the C locale.
+    """Terminals and services with the C locale have such an encoding.
 
     A character beyond 16 bits is two escapes in JSON.
     """

@@ -86,7 +86,7 @@ def test_claims_are_read(tmp_path):
 
 
 def test_profile_is_read_from_a_path_with_optional_keys_missing(tmp_path):
-    """As a path or as text; the optional keys have defaults."""
+    """A path may be text; the optional keys have defaults."""
     path = write(tmp_path, GOOD)
     expected = Profile("mine", "My board", ("aarch64",), "litert", 4, False)
     assert load_profile(path) == load_profile(str(path)) == expected
@@ -113,7 +113,7 @@ def test_unknown_key_is_refused_with_file_line_and_suggestion(tmp_path):
     ("line", "number"), [("[delegate]", 7), ("[[delegate]]", 7), ("delegate.path = 'x'", 7), ('"delegate" = 1', 7)]
 )
 def test_line_of_an_unknown_key_is_found_however_it_is_written(tmp_path, line, number):
-    """As a table, an array of tables, a dotted or a quoted key."""
+    """The key may be a table, an array of tables, dotted or quoted."""
     path = write(tmp_path, GOOD + line)
     with pytest.raises(ProfileError, match=f":{number}: unknown key 'delegate'"):
         load_profile(path)
@@ -149,7 +149,7 @@ def test_invalid_value_is_refused_with_file_and_line(tmp_path, old, new, message
 
 
 def test_unknown_name_is_refused_with_a_suggestion():
-    """And with the names that exist."""
+    """The message lists the names that exist."""
     with pytest.raises(ProfileError, match="did you mean 'raspberry-pi-5'"):
         load_profile("rasberry-pi-5")
     with pytest.raises(ProfileError, match="known: coral-dev-board, coral-usb, desktop-x86"):
@@ -221,7 +221,7 @@ def test_unknown_arm_board_gets_the_generic_profile(tmp_path, arm, model):
     ],
 )  # fmt: skip
 def test_accelerator_is_recognised_where_it_is_attached(tmp_path, arm, bus, files, model, name):
-    """By its ids in /sys, as the kernel shows them."""
+    """An accelerator is recognised by its ids in /sys, as the kernel shows them."""
     root = make_root(tmp_path, model)
     (root / "sys/bus" / bus).mkdir(parents=True)
     for file, text in files.items():

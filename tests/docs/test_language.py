@@ -7,7 +7,7 @@ from helpers.language import findings, tracked
 
 
 def test_no_phrase_of_the_list_is_used():
-    """One test for all files: each fault names its file and line."""
+    """A single test reads all files: each fault names its file and line."""
     assert [fault for path in tracked() for fault in findings(path)] == []
 
 

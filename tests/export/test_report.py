@@ -52,7 +52,7 @@ def test_markdown_says_the_same(result):
 
 
 def test_figures_are_whole_on_a_narrow_screen(tiny_runs, tmp_path):
-    # Terminals and logs have 80 columns; "0.82..." tells nobody what a form lost.
+    # Terminals and logs have 80 columns; "0.82..." does not show what a form lost.
     done = command_line(
         "export",
         "--formats",

@@ -92,9 +92,9 @@ def test_labels_in_the_metadata_are_found(foreign):
 
 
 def test_a_file_with_metadata_needs_no_labels(foreign, tmp_path):
-    """As written by TensorFlow's metadata writer.
+    """TensorFlow's metadata writer adds an entry in the flatbuffer and a zip.
 
-    An entry in the flatbuffer, and the labels in a zip after it.
+    The zip, which follows the flatbuffer, holds the labels.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema

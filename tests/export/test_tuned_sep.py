@@ -42,7 +42,7 @@ def test_a_galaxy_among_stars_is_found_first():
 
 
 def test_the_constant_box_is_fitted_per_situation():
-    """Where none is fitted it has the median size of the boxes themselves."""
+    """A box that is not fitted has the median size of the boxes themselves."""
     images, boxes = np.zeros((2, 200, 200, 3), np.uint8), np.array([[0, 0, 40, 60], [0, 0, 40, 60]], float)
     ((own, _), _) = centre_box(images, boxes, "a set of one's own")
     assert own[0] == pytest.approx([80, 70, 120, 130])

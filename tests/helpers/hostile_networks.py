@@ -12,7 +12,7 @@ SIZE = 64
 
 
 class Hostile(tf.Module):
-    """A detector with a side effect, at the place that `kind` names."""
+    """A detector with a side effect at the position that `kind` names."""
 
     def __init__(self, kind, path):
         super().__init__()

@@ -64,7 +64,7 @@ def make_labelled(folder, copies=6):
             image, _ = galaxy_frame(rng, 88)
             image = cv2.resize(image, (88, max(20, 88 - 8 * label)))  # flatter with every class
             image = cv2.copyMakeBorder(image, 0, 88 - len(image), 0, 0, cv2.BORDER_REPLICATE)
-            for x, y in rng.integers(3, 85, (14, 2)):  # stars of its own tell it from others of its shape
+            for x, y in rng.integers(3, 85, (14, 2)):  # its stars distinguish it from others of its shape
                 image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
             name = f"{label}_{number}.png"
             images[name] = image

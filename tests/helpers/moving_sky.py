@@ -1,6 +1,6 @@
 """Videos of a real sky that drifts and turns, with its true motion.
 
-They are made by ffmpeg; the truth is the position of each place of the sky.
+They are made by ffmpeg; the truth is the position of each point of the sky.
 
 The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain) that comes with the package.
 """
@@ -55,7 +55,7 @@ class MovingSky:
         subprocess.run([str(word) for word in command], check=True, timeout=120)
 
     def place(self, points, frame):
-        """Where places (N, 2) of a frame are in the first frame."""
+        """Return the positions in the first frame of points (N, 2) of a frame."""
         import cv2
 
         rows, columns = cv2.imread(str(SKY)).shape[:2]

@@ -14,7 +14,7 @@ FAINT = (200.0, 90.0)  # a galaxy that one frame does not show
 
 
 def sky(seed=5, faint=0.0):
-    """Return places, lights and sizes of eighty stars and of a faint galaxy.
+    """Return positions, brightnesses and sizes of eighty stars and a faint galaxy.
 
     The stars are in and around the frame.
     """

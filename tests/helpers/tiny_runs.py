@@ -23,7 +23,7 @@ DATA = {
 
 
 class BlobDetector(tf.Module):
-    """One level of 8x8 cells, one anchor a cell.
+    """A detector with a level of 8x8 cells and an anchor per cell.
 
     The logit is (mean level - 60) / 10, the deltas are 0.
     """

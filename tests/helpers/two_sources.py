@@ -9,10 +9,9 @@ from galaxy_edge.models.labels import coarse_group
 
 
 def galaxy(kind, number, side=64):
-    """Draw a galaxy among stars of its own.
+    """Draw a galaxy among stars that distinguish it from others of its kind.
 
-    Only the stars distinguish it from others of its kind. All numbers are whole, so that its bytes, and with them the
-    split, are the same everywhere.
+    All numbers are integers, so that its bytes, and with them the split, are the same on every machine.
     """
     rng = np.random.default_rng([kind, number])
     image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)

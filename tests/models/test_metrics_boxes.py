@@ -38,7 +38,7 @@ def test_average_precision_agrees_with_a_plain_implementation(seed):
     assert found.map50 == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-6)
     expected = np.mean([naive_average_precision(frames, level) for level in np.linspace(0.5, 0.95, 10)])
     assert found.map == pytest.approx(expected, abs=1e-6)
-    assert 0.1 < found.map < found.map50 < 0.99, "the case is too easy or too hard to tell anything"
+    assert 0.1 < found.map < found.map50 < 0.99, "the case is too easy or too hard to be a test"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7])
@@ -88,7 +88,7 @@ def test_ignore_region_counts_neither_way():
     without = measured(truth, boxes(GALAXY), scores(0.6))
     # Two detections in the region, both better than the right one: a crowd takes any number.
     within = measured(truth, boxes(GALAXY, [105, 105, 150, 150], [110, 100, 160, 150]), scores(0.6, 0.9, 0.8))
-    # But for COCO's recall of the best detection, of which the crowd takes the place.
+    # Except for COCO's recall of the best detection, which the crowd replaces.
     assert (without.ar1, within.ar1) == pytest.approx((1.0, 0.0))
     assert replace(within, ar1=without.ar1) == without
     assert without.boxes == 1 and without.recall == 1.0, "an ignored galaxy need not be found"

@@ -21,10 +21,7 @@ def spread(**parts):
     ],
 )
 def test_what_a_galaxy_is_called(probabilities, sure, shown):
-    """Windings of spirals are hard to tell from each other.
-
-    That it is a spiral is not.
-    """
+    """The winding of a spiral is often doubtful; that it is a spiral is not."""
     assert display_name("spiral_tight", probabilities, sure) == shown
 
 

@@ -66,7 +66,7 @@ def test_addresses_and_topics_are_checked_too(make, message):
 
 
 def test_a_configuration_is_frozen_and_shows_no_password():
-    """It may be logged or printed, and a run must not change under its owner's hands."""
+    """A configuration may be logged, and must not change during a run."""
     config = RunConfig(source="rtsp://me:secret@camera/", mqtt=MqttConfig("mqtt://me:secret@broker"))
     assert "secret" not in repr(config)
     with pytest.raises(FrozenInstanceError):

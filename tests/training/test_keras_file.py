@@ -56,7 +56,7 @@ def test_a_network_is_loaded(tmp_path):
     ],
 )
 def test_objects_other_than_layers_are_refused(tmp_path, entry, named):
-    """In place of a layer, and deep inside the settings of one."""
+    """Objects are refused as a layer, and deep inside the settings of a layer."""
     path = network(tmp_path / "model.keras")
     changed(path, lambda config: layer(config)["config"].update(kernel_initializer=entry))
     with pytest.raises(KerasFileError, match=named):

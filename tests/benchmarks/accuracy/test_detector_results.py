@@ -75,7 +75,7 @@ def test_result_and_page(run, tmp_path, caplog):
 def test_row_is_measured_again_without_its_run(run, tmp_path):
     """Rows of an earlier rule have their own table until they are measured again.
 
-    They are measured again from their bundle.
+    Measuring needs their bundle only, not their run.
     """
     sets, results = make_sets(tmp_path, survey=4, deepsky=6, fields=2), tmp_path / "results"
     before = evaluate_detectors({"ours": run}, sets, results, rounds=1)

@@ -1,7 +1,4 @@
-"""`galaxy-edge eval`: situations, baselines, curves, and where galaxies are lost.
-
-The curves are over the score.
-"""
+"""`galaxy-edge eval`: situations, baselines, score curves, and lost galaxies."""
 
 import dataclasses
 import json

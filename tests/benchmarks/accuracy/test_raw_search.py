@@ -63,9 +63,9 @@ def test_found_and_false():
 
 
 def test_false_detections_are_grouped_by_what_they_touch():
-    """A wrong box on a faint galaxy is not counted as one on empty sky.
+    """A wrong box on a faint galaxy is counted separately.
 
-    Nor is it counted as a failure at the signals of the goal.
+    It is neither a false detection on empty sky nor a failure at the signals of the goal.
     """
     truth = np.array([[0, 0, 40, 40], [100, 100, 140, 140]], np.float32)
     boxes = np.array([[30, 30, 60, 60], [130, 130, 160, 160], [300, 300, 340, 340]], np.float32)

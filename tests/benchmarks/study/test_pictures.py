@@ -1,7 +1,4 @@
-"""The page of pictures.
-
-Drawn galaxies, the table of classes, and the committed page is of the shipped network.
-"""
+"""The page of images."""
 
 import re
 

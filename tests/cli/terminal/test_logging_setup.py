@@ -43,7 +43,7 @@ def test_a_line_break_in_a_name_does_not_make_two_lines(capsys):
 
 
 def test_other_libraries_are_not_printed(capsys):
-    """TensorFlow and uvicorn log too; their remarks are no business of the user."""
+    """Messages of TensorFlow and uvicorn are not for the user."""
     configure_logging("debug")
     logging.getLogger("uvicorn.error").info("Started server")
     assert capsys.readouterr().err == ""
@@ -80,7 +80,7 @@ def test_the_journal_gets_priorities(tmp_path):
     ([], {}, "quiet = true\n"),
 ])  # fmt: skip
 def test_level_and_quiet_are_set_by_flag_variable_and_file(tmp_path, flags, env, settings):
-    """As every other option; an unknown level is an error in each of them."""
+    """The level is an option like others; an unknown one is an error everywhere."""
     (tmp_path / "galaxy-edge.toml").write_text(settings)
     script = "import click, logging; from galaxy_edge.cli.main import cli\n"
     script += (
@@ -98,7 +98,7 @@ def test_level_and_quiet_are_set_by_flag_variable_and_file(tmp_path, flags, env,
     ([], "quiet = 1\n", "galaxy-edge.toml:1: 'quiet' must be true or false"),
 ])  # fmt: skip
 def test_an_unknown_level_is_refused(tmp_path, flags, settings, message):
-    """With the line of the settings file."""
+    """The message names the line of the settings file."""
     (tmp_path / "galaxy-edge.toml").write_text(settings)
     done = command_line(*flags, "devices", cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr

@@ -1,6 +1,6 @@
 """Edge TPU estimate: which operators would be mapped to it.
 
-Checked for our networks and for graphs with known defects.
+It is checked for our networks and for graphs with known defects.
 """
 
 import os

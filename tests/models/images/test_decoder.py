@@ -248,7 +248,7 @@ def test_a_damaged_unit_behind_the_image_does_not_matter(fits, packed, in_time):
 
 
 def test_any_damage_to_a_compressed_fits_gives_an_image_or_a_reason(packed, in_time):
-    # astropy raises RuntimeError, AttributeError and its own CfitsioException beside what it documents.
+    # astropy raises RuntimeError, AttributeError and its own CfitsioException in addition to what it documents.
     rng = np.random.default_rng(4)
     raised = 0
     for _ in range(60):

@@ -40,7 +40,7 @@ def test_gain_and_offset_do_not_change_the_image():
 
 
 def test_linear_stretch_goes_from_minimum_to_maximum():
-    """It is for frames that another program has stretched."""
+    """Linear stretch is for frames that another program has stretched."""
     found = develop_image(GREY, None, Development("none"))
     low, high = int(GREY.min()), int(GREY.max())
     assert found.stretch == {"kind": "linear", "black": low, "white": high}

@@ -1,6 +1,6 @@
-"""When a FITS image was taken, in the forms that programs write.
+"""Times of FITS images, in the forms that programs write.
 
-Other time scales against astropy.
+Other time scales are compared with astropy.
 """
 
 import datetime

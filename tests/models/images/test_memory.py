@@ -58,7 +58,7 @@ def test_what_needs_more_memory_than_the_budget_is_refused_before_decoding(name,
 
 
 def test_a_size_that_is_given_twice_is_refused():
-    """One reader takes the first, another the last."""
+    """Readers differ: some use the first size, others the last."""
     with pytest.raises(ImageError, match="gives tag 256 twice"):
         decode_image(files.tiff(14_000, doubled=True), "tags.tif")
 

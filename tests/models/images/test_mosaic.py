@@ -107,7 +107,7 @@ def test_binned_mosaic_that_kept_its_colours_is_a_mosaic():
 
 
 def test_mosaic_of_8_bits_is_developed():
-    """It is not a processed image, whatever its depth."""
+    """A mosaic of any depth is not a processed image."""
     image = decode((mosaic_of(SCENE, "RGGB") / 30).astype(np.uint8), BAYERPAT="RGGB")
     assert image.pixels.shape == (64, 80, 3) and image.stretch["kind"] == "asinh-noise"
 

@@ -1,4 +1,4 @@
-"""`galaxy-edge doctor`: real parts where there are any, a folder in place of /sys elsewhere."""
+"""`galaxy-edge doctor` with real parts, or else a folder in place of /sys."""
 
 import datetime
 import json

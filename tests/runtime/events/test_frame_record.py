@@ -1,6 +1,6 @@
 """The record of a frame says whether a class is more than a guess.
 
-It does so if the classifier has a threshold.
+This needs a classifier with a threshold.
 """
 
 import datetime

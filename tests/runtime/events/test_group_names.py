@@ -87,7 +87,7 @@ def test_home_assistant_shows_the_name_of_the_last_galaxy():
 
 
 def test_uncertain_galaxy_is_not_named(tmp_path):
-    """Where not even the group is sure, no group is given, in CSV an empty field."""
+    """If the group is not sure either, it is left out; in CSV the field is empty."""
     out = output(tmp_path)
     found = track(1, 0, 4, ended=True)
     found.seen = np.full(9, found.frames / 9)

@@ -20,8 +20,8 @@ def test_jump_within_a_field_is_followed_in_its_very_frame(kind, at):
 
 
 @pytest.mark.parametrize("at", [24, 25, 26, 27])
-def test_another_target_at_the_same_place_is_another_field_from_its_first_frame(at):
-    """Two galaxies at the same places on the sensor, among other stars."""
+def test_another_target_at_the_same_position_is_another_field_from_its_first_frame(at):
+    """Two galaxies at the same positions on the sensor, among other stars."""
     fields = [field for field, _ in follow(jumping("target", at, 0.0, at + 8, 5))]
     assert fields == [0] * at + [1] * 8
 
@@ -34,10 +34,7 @@ def test_field_is_recognised_when_the_telescope_returns():
 
 
 def test_bad_frames_and_clouds_do_not_begin_a_field():
-    """One trailed frame, ten black ones, and five of noise.
-
-    After each, the stars continue.
-    """
+    """The stars continue after a trailed frame, ten black ones, and five of noise."""
     sky = star_field(4)
 
     def frames():

@@ -56,10 +56,7 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
 
 
 def test_small_raw_frames_have_windows_too():
-    """Galaxies are as small in a frame of a small sensor as in a large frame.
-
-    The same holds for frames of a wide field.
-    """
+    """Galaxies are as small in a frame of a small sensor or wide field as in others."""
     frame = raw_frame([(300, 160, 6.0, 100.0)], width=480, height=270)
     views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
     assert len(views) > 1 and (views[1:, 2:] - views[1:, :2]).max() <= 224

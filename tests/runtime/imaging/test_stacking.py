@@ -226,7 +226,10 @@ def test_passing_cloud_does_not_suppress_stars():
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_all_real_frames_of_a_smart_telescope_are_stacked(shared_data, depth):
-    """The noise of 20 alt-az frames of 10 s, with gaps, falls as their square root."""
+    """Noise falls with the square root of the number of stacked alt-az frames.
+
+    The test has 20 frames of 10 s, with gaps.
+    """
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     archive = shared_data / "seestar_subs" / "m94_night1.zip"
     if not archive.exists():

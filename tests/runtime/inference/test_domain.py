@@ -21,7 +21,7 @@ KNOWN = Domain(min_side=16, max_outside=0.3, max_burnt=0.1, min_energy=1.0)
     ],
 )
 def test_small_galaxies_and_those_beyond_the_frame_are_excluded(box, excluded):
-    """By the box alone; the crop is the box's longer side and the margin."""
+    """The box alone decides; a crop is its longer side and the margin."""
     boxes = np.array([box], np.float32)
     assert KNOWN.excludes_boxes(boxes, (300, 400, 3), 0.3).tolist() == [excluded]
     assert not Domain().excludes_boxes(boxes, (300, 400, 3), 0.3).any()
@@ -63,7 +63,7 @@ def test_a_doubted_galaxy_keeps_its_class_but_is_not_sure():
 
 
 def test_withheld_names_keep_their_probabilities_as_far_as_possible():
-    """Neither class nor group reaches its threshold, by little, and rows below both keep their probabilities."""
+    """Class and group end just below their thresholds; rows below both are unchanged."""
     rows = np.full((3, 9), 0.01, np.float32)
     rows[:2, CLASSES.index("disk_no_spiral")] = 0.92
     rows[2, CLASSES.index("disk_no_spiral")], rows[2, CLASSES.index("smooth_round")] = 0.65, 0.28

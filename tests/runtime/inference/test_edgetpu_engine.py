@@ -103,7 +103,7 @@ def test_unusable_device_costs_one_line_and_the_processor_is_used(
 def test_lost_device_is_replaced_by_the_processor_and_used_again_when_it_is_back(
     bundle, use, monkeypatch, caplog, tmp_path
 ):
-    """As after a reset of the USB port: no frame is lost, one line each."""
+    """A reset of the USB port loses no frame, and each change is logged once."""
     use("works")
     attach_device(tmp_path)
     gone = tmp_path / "gone"

@@ -1,7 +1,4 @@
-"""A run compares its networks with their golden outputs before it begins.
-
-Golden outputs are in the bundles.
-"""
+"""Before it begins, a run compares its networks with the bundles' golden outputs."""
 
 import numpy as np
 import pytest
@@ -55,10 +52,7 @@ def test_another_network_is_refused(bundle, variant, amount):
 
 
 def test_a_run_checks_its_networks(monkeypatch, tmp_path):
-    """A bad library or memory must not fill a night with wrong names.
-
-    The library is one of the operating system.
-    """
+    """A bad system library or memory must not fill a night with wrong names."""
     from galaxy_edge.runtime.inference import classifier
 
     load = classifier.load_engine

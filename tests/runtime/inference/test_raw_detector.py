@@ -1,6 +1,6 @@
-"""Check when the detector for raw frames is used, and what it finds.
+"""Check when the detector for raw frames is used, and what it finds in exposures.
 
-It searches real exposures.
+The exposures are real.
 """
 
 import json
@@ -97,10 +97,7 @@ def test_raw_detector_is_loaded_once_and_for_raw_frames_only(tmp_path, loaded_bu
 
 
 def test_folder_of_models_without_a_raw_detector_is_complete(tiny_models, tmp_path, loaded_bundles):
-    """Folders with only a detector and a classifier keep working.
-
-    Folders were like that before raw frames had a detector.
-    """
+    """Model folders from before the raw detector, without one, keep working."""
     write_raw_frame(tmp_path / "raw.png")
     stats = Session(RunConfig(source=str(tmp_path / "raw.png"), out=None, models=tiny_models)).run()
     assert stats.frames == 1 and RAW_DETECTOR not in loaded_bundles

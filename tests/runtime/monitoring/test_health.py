@@ -1,4 +1,4 @@
-"""How a run is doing, by a clock that the test turns."""
+"""The health of a run, by a clock that the test sets."""
 
 import numpy as np
 from galaxy_edge.runtime.monitoring.health import RunMonitor

@@ -41,7 +41,7 @@ def test_invalid_topic_prefixes_are_refused(prefix):
 
 
 def test_password_is_never_shown():
-    """Neither in the messages about wrong addresses nor in the broker's name."""
+    """The password is in no message about a wrong address and no broker's name."""
     with pytest.raises(UsageError) as error:
         parse_broker("ftp://me:secret@host", "sky", "", 1.0)
     assert "secret" not in str(error.value)

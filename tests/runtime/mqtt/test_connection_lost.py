@@ -23,10 +23,7 @@ from helpers.tracks import track, until
 
 
 def test_broker_that_is_killed_and_restarted_receives_every_event(broker, subscriber, make_sink, caplog):
-    """Delivery is at least once: only what was in flight may come twice.
-
-    It was in flight when the broker died.
-    """
+    """Only messages in flight when the broker died may be delivered twice."""
     sink = make_sink(broker)
     until(lambda: subscriber.contents("sky/available") == ["online"])
     numbers = iter(range(1, 10_000))

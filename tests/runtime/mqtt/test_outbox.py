@@ -77,10 +77,7 @@ def test_damaged_file_is_renamed_and_reported(broker, subscriber, make_sink, tmp
 
 
 def test_file_that_is_removed_during_a_run_is_written_again(broker, make_sink, tmp_path, caplog):
-    """Messages must not go to a file that nobody can find.
-
-    They were lost at the end of the run.
-    """
+    """Messages written to a removed file would be lost at the end of the run."""
     broker.kill()
     sink = make_sink(broker)
     sink.events([track(1)])
@@ -99,7 +96,7 @@ def test_file_that_is_removed_during_a_run_is_written_again(broker, make_sink, t
 
 
 def test_file_that_is_replaced_during_a_run_is_left_alone(broker, make_sink, tmp_path, caplog):
-    """It is the queue of another run."""
+    """The new file is the queue of another run."""
     broker.kill()
     sink = make_sink(broker)
     tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-before"))

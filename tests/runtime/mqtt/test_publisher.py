@@ -52,9 +52,9 @@ def test_event_is_new_changes_and_ends_under_one_id(broker, subscriber, make_sin
 
 
 def test_object_that_stays_in_view_is_updated_regularly(broker, subscriber, make_sink, tmp_path):
-    """For two minutes a galaxy keeps its place and changes little.
+    """The event of a galaxy that hardly changes is still published and stored.
 
-    Its event is still published and stored.
+    The galaxy stays in view for two minutes.
     """
     sink, folder, tracker = make_sink(broker), output(tmp_path / "out"), Tracker(continuous=True)
     sinks = SinkGroup([folder, sink])

@@ -83,7 +83,7 @@ def test_a_clock_that_is_set_moves_the_times_of_all_events_of_the_run(machine, t
 
 
 def test_a_clock_that_is_set_back_an_hour(tmp_path):
-    """Also a step of seconds, and in either direction."""
+    """Steps of seconds are corrected too, in either direction."""
     machine = Machine(tmp_path, EVENING)
     for x in (10, 14, 18):
         machine.frame(x)

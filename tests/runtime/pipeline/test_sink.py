@@ -1,4 +1,4 @@
-"""Those that a run tells."""
+"""Groups of sinks."""
 
 import threading
 

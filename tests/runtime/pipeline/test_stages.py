@@ -28,10 +28,7 @@ def test_frames_that_show_nothing_new_share_a_result_without_inference(detector,
 
 
 def test_controls_apply_from_the_next_frame(own_detector, classifier):
-    """Pause, stack depth and minimum score can be changed in the live view.
-
-    They are changed during the run.
-    """
+    """The live view can change pause, stack depth and minimum score during a run."""
     controls, sink, minimum = Controls(), RecordingSink(), own_detector.min_score
 
     def on_frame(frame, *_):

@@ -128,7 +128,7 @@ def test_video_stays_within_quota_and_disk(request, caplog, disk, quota, floor, 
 
 
 def test_files_that_are_being_written_count(tmp_path):
-    """Otherwise a long video would exceed the quota unnoticed."""
+    """A long video would otherwise exceed the quota unnoticed."""
     out = output(tmp_path, video=True)
     for number in range(20):
         out.frame(noisy(number), named(), record(number))

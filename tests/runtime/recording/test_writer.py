@@ -70,10 +70,7 @@ def test_locked_store_does_not_delay_the_loop(tmp_path):
 
 
 def test_events_beyond_the_limit_are_lost_unless_they_come_again(tmp_path):
-    """Memory is limited: while the store takes nothing, the excess is dropped.
-
-    It is counted and reported.
-    """
+    """If the store accepts nothing, events beyond the limit are dropped and reported."""
     out = output(tmp_path, limits=WriterLimits(batch_seconds=0.01, busy_timeout=0.2, max_events=2))
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

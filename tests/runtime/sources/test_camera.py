@@ -49,9 +49,9 @@ def virtual_time(monkeypatch):
 
 
 def test_camera_that_disappears_after_each_frame_is_reopened_ever_more_rarely(virtual_time, caplog):
-    """Today's waits would begin again with every frame.
+    """Without growing waits, a camera was opened some 300 times in 75 s.
 
-    Some three hundred openings in 75 s.
+    The first wait began again with every frame.
     """
     opened = []
     camera = Camera("sky", lambda: opened.append(virtual_time()) or OneImage())
@@ -146,13 +146,13 @@ def test_a_damaged_snapshot_is_requested_again(cameras, monkeypatch):
 
 
 def test_camera_that_accepts_and_says_nothing_does_not_answer_in_time(monkeypatch):
-    """It was reported as "not valid HTTP (TimeoutError)"."""
+    """A silent camera was once reported as "not valid HTTP (TimeoutError)"."""
     monkeypatch.setattr(http_camera, "REQUEST_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(CaptureError, match="not answer in time"):
         http_camera.request(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0)
 
 
 def test_part_of_a_password_is_not_taken_for_a_host_name(monkeypatch):
-    """Of ``admin:pa@ss/word@camera``, the message named the host ``ss``."""
+    """For ``admin:pa@ss/word@camera`` the message once named the host ``ss``."""
     monkeypatch.setattr(socket, "create_connection", lambda *_: (_ for _ in ()).throw(socket.gaierror()))
     assert why_unreachable("rtsp://admin:pa@ss/word@camera/live") == "its host name is not known"

@@ -1,6 +1,6 @@
-"""Order of images in folders and zips, files not read, files that ended a run.
+"""Order of images in folders and zips, files not read, files that end a run.
 
-The run was an earlier one.
+A file that ended an earlier run is not read again.
 """
 
 import gzip

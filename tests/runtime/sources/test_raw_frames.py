@@ -125,10 +125,7 @@ def test_stack_is_developed_in_the_same_way(tmp_path, kind):
 
 
 def test_second_camera_in_a_folder_is_reported_once(tmp_path, caplog):
-    """A guide camera's frames are read, but are not part of the telescope's stack.
-
-    They are in the same folder.
-    """
+    """A guide camera's frames in a folder are read, but not stacked with the others."""
     noise = np.random.default_rng(1).normal(1000, 20, (200, 300)).astype(np.uint16)
     for number, (name, part) in enumerate([("ASI533", noise), ("Guide", noise[:100, :160]), ("ASI533", noise)] * 2):
         (tmp_path / f"{number}.fits").write_bytes(fits_file(part, INSTRUME=name))
@@ -166,7 +163,7 @@ def test_source_takes_the_stretch_of_the_network(tmp_path):
     assert {key: frame.stretch[key] for key in stretch.manifest()} == stretch.manifest()
 
 
-def test_cameras_with_one_name_and_size_are_told_apart_in_the_message(tmp_path, caplog):
+def test_message_distinguishes_cameras_of_equal_name_and_size(tmp_path, caplog):
     """The message says which of two unnamed cameras is colour and which monochrome.
 
     Otherwise "another camera, unnamed (90 x 60), than ... unnamed (90 x 60)" is printed.

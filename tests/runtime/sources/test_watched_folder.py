@@ -109,9 +109,9 @@ def test_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
 
 
 def test_image_that_is_written_slowly_is_read_once_it_is_whole(tmp_path):
-    """A PNG does not say how long it will be; a network share's clock may be wrong.
+    """A PNG does not give its length, and a network share's clock may be wrong.
 
-    The clock may be an hour behind.
+    The clock is an hour behind here.
     """
     content = encode(render([(60, 40, 10)], 160, 120))
     path = tmp_path / "slow.png"
@@ -149,7 +149,7 @@ def test_file_that_cannot_be_read_for_a_moment_is_tried_again(tmp_path, monkeypa
 
 
 def test_dark_frame_is_not_reported_again_after_a_restart(tmp_path, caplog):
-    """It is as done as a frame that was processed."""
+    """A skipped dark frame counts as processed."""
     folder, out = tmp_path / "frames", tmp_path / "out"
     folder.mkdir()
     (folder / "dark.fits").write_bytes(fits_file(np.zeros((64, 64), np.uint16), IMAGETYP="Dark"))

@@ -79,10 +79,7 @@ def test_error_for_an_unreachable_camera_hides_the_password(address):
     ("run", "--camera", "demo", "--engine=rtsp://me:opensesame@scope/x"),
 ])  # fmt: skip
 def test_command_line_errors_hide_the_password(arguments, tmp_path):
-    """click repeats an argument that it does not expect.
-
-    An address in the wrong place is still an address.
-    """
+    """An address as an unexpected argument, which click repeats, has no password."""
     completed = galaxy_edge(*arguments)
     assert completed.returncode == 2 and "opensesame" not in completed.stdout + completed.stderr
 

@@ -83,7 +83,7 @@ def test_an_attack_from_inside_changes_nothing(tmp_path, attack, arguments):
 
 
 def test_time_is_limited(tmp_path):
-    """By the clock, and by the time of the processor."""
+    """Both wall-clock time and processor time are limited."""
     with pytest.raises(IsolatedError, match=r"still busy with it after 0\.5 s"):
         isolated(never_end, modules=[], seconds=0.5)
     with pytest.raises(IsolatedError, match="crashed"):

@@ -25,7 +25,7 @@ NAMES = ["a[/]b", "[/bold]x", "[link=https://evil]x[/link]", "[red]x", ":boom:",
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_printed_as_it_is_without_control_characters(name):
-    """In a line, a cell and a table's title.
+    """Names in a line, a cell or a table's title are printed literally.
 
     Rich would fail on ``[/]`` or make a link.
     """

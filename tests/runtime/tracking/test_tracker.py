@@ -102,9 +102,9 @@ def test_confirmed_object_is_expected_where_the_sky_motion_moves_it():
 
 
 def test_object_ends_and_another_begins_where_the_star_field_changes():
-    """Two targets at the same place on the sensor.
+    """Two targets at the same position on the sensor are two events.
 
-    Each is an event with its own class.
+    Each has its own class.
     """
     tracker, reported = Tracker(continuous=True), []
     for number in range(20):
@@ -171,7 +171,7 @@ def test_clock_jump_neither_ends_a_track_nor_keeps_it_for_ever(jump):
 
 
 def test_number_of_unseen_tracks_is_bounded():
-    """A camera that shows another field every three frames, at 100 frames per second."""
+    """The camera shows another field every three frames, at 100 frames per second."""
     tracker, alive = Tracker(continuous=True), set()
     for number in range(3000):
         box = np.array([[0, 0, 20, 20]], np.float32) + 1000.0 * (number // 3)

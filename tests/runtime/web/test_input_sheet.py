@@ -29,7 +29,7 @@ def test_sheet_shows_every_input_unchanged_and_boxes_where_they_are():
 
 
 def test_api_switches_the_image(live):
-    """By the API as by the page; the other controls stay."""
+    """The API can switch it like the page; the other controls stay."""
     pytest.importorskip("fastapi", reason="needs the serve extra")
     assert live.json("/api/controls", {"show_inputs": True})["show_inputs"]
 

@@ -114,7 +114,7 @@ def test_night_mode_shows_red_only_and_is_remembered(page):
 
 
 def test_pause_button_stops_detection_and_resumes_it(page, live):
-    """One button does both; its label says what it will do."""
+    """The same button pauses and resumes; its label names what it will do."""
     page.wait_for_selector("#state.running")
     page.tap("#pause")
     page.wait_for_selector("#state.paused")

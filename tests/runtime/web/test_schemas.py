@@ -128,7 +128,7 @@ def test_prometheus_can_parse_the_metrics(live):
 
 @pytest.mark.parametrize(("abstain", "named"), [(None, True), (0.55, True), (0.7, False)])
 def test_preview_names_no_class_below_the_abstain_threshold(abstain, named):
-    """As in the list of events.
+    """The preview names a class under the same condition as the list of events.
 
     A named class is drawn in its colour, an uncertain one in white.
     """
@@ -141,7 +141,7 @@ def test_preview_names_no_class_below_the_abstain_threshold(abstain, named):
 
 
 def test_health_fails_when_frames_stop_and_recovers(tmp_path):
-    """Even of a paused run: a camera that delivers nothing is a fault."""
+    """A camera that delivers nothing is a fault, even in a paused run."""
     with running(tmp_path, stale=0.5) as live:
         live.controls.paused = True
         live.source.stalled.set()

@@ -11,10 +11,7 @@ from galaxy_edge.runtime.web.token import Token, load_or_create_token
 
 
 def test_nothing_is_served_without_the_token(guarded):
-    """Whatever the path and however the credentials are malformed.
-
-    Only the health check is public.
-    """
+    """Only the health check is public, for any path and malformed credentials."""
     for path in (
         "/",
         "/api/status",

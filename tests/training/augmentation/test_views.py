@@ -101,7 +101,7 @@ def test_both_mirror_images_are_drawn():
 
 
 def test_sky_of_two_surveys_overlaps():
-    # The level of the sky alone tells the two surveys apart; in augmented views it must do so far less well.
+    # The level of the sky alone distinguishes the two surveys; in augmented views it must do so far less well.
     dark, grey = (level_skies(np.array(sky, np.float32)) for sky in ([2, 2, 2], [38, 40, 46]))
     below = np.searchsorted(np.sort(dark), grey) / len(dark)
     assert 0.5 < below.mean() < 0.9  # the chance that the grey one is brighter: 1 as the surveys are

@@ -58,9 +58,9 @@ def test_fitting_lowers_the_calibration_error():
 
 
 def test_perfect_probabilities_have_the_error_of_chance():
-    """Or a network would be blamed for what is only few images.
+    """A network must not be blamed for an error that is due to few images.
 
-    The error of honest draws scatters around it.
+    The error of perfect probabilities scatters around the expected one.
     """
     seen, said = [], []
     for seed in range(40):

@@ -77,9 +77,9 @@ def test_certain_names_are_classes_and_groups():
 
 
 def test_a_group_that_is_often_wrong_needs_more():
-    """Below the limit its sure names are wrong too often.
+    """A group is limited where its sure names are wrong too often.
 
-    Groups that are right need none.
+    Groups that are right need no limit.
     """
     disk, spiral = CLASSES.index("disk_no_spiral"), CLASSES.index("spiral_tight")
     sure = np.repeat([0.97, 0.88, 0.97], 40)

@@ -56,7 +56,7 @@ def test_every_combination_of_the_study_has_a_builder():
 def test_a_builder_has_the_regularisation_it_is_named_for_and_no_other(name):
     network = BUILDERS[name](32, 4)
     asked = name.split("+")
-    # Normalisation and penalty have five places each, four blocks and the dense layer; dropout has one.
+    # Normalisation and penalty occur five times each, in four blocks and the dense layer; dropout occurs once.
     assert kinds(network).count("Dropout") == (1 if "dropout" in asked else 0)
     assert kinds(network).count("BatchNormalization") == (5 if "batch_norm" in asked else 0)
     assert len(network.losses) == (5 if "l1l2" in asked else 0)
@@ -96,8 +96,8 @@ def test_scratch_is_the_network_with_dropout_and_batch_normalisation():
     assert kinds(scratch) == kinds(named)
     (dropout,) = (layer for layer in scratch.layers if type(layer).__name__ == "Dropout")
     assert dropout.rate == 0.5
-    place = scratch.layers.index(dropout)
-    assert [type(layer).__name__ for layer in scratch.layers[place - 1 : place + 2]] == ["Flatten", "Dropout", "Dense"]
+    index = scratch.layers.index(dropout)
+    assert [type(layer).__name__ for layer in scratch.layers[index - 1 : index + 2]] == ["Flatten", "Dropout", "Dense"]
 
 
 def test_recipes_of_the_report_are_partially_rebalanced_with_weights():

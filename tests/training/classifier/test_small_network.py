@@ -82,7 +82,7 @@ def test_int8_bytes_are_those_of_the_converter(spec, tmp_path):
 
 
 def test_network_gives_finite_logits_and_loads_again(tmp_path):
-    # A run keeps its network as a Keras file; maxima beside averages and a dense layer must survive it.
+    # A run keeps its network as a Keras file; maxima next to averages and a dense layer must survive it.
     model = build(EVERY_PART, len(CLASSES))
     images = np.random.default_rng(1).integers(0, 256, (4, 48, 48, 3)).astype(np.float32)
     logits = model(images, training=False).numpy()

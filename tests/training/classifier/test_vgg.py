@@ -104,7 +104,7 @@ def test_parameters_are_those_of_the_report():
     assert count(extraction.trainable_weights) == 131_721
     tuning = vgg16(69, 9, None, "block5")
     assert tuning.count_params() == 14_846_409
-    # The report prints 7,221,145: two digits changed places. Three convolutions of 512 filters, and the head.
+    # The report prints 7,221,145: two digits are interchanged. Three convolutions of 512 filters, and the head.
     assert count(tuning.trainable_weights) == 131_721 + 3 * (3 * 3 * 512 + 1) * 512 == 7_211_145
 
 

@@ -33,7 +33,7 @@ def test_an_interval_over_a_boundary_allows_both_classes(curvature, expected):
 
 
 def test_undetermined_attributes_stay_undetermined():
-    """Of a galaxy seen from the edge no winding is given."""
+    """A galaxy seen from the edge has no winding."""
     edge = row(T=(2, 1, 3), Inclination=(1, 0.75, 1), Bulge_to_Total=(0.25, 0.25, 0.5), Arm_Strength=(-1, -1, -1),
                Arm_Curvature=(-1, -1, -1))  # fmt: skip
     assert plausible_classes(edge) == {"edge_on_rounded_bulge"}

@@ -52,7 +52,7 @@ TWINS = {
 
 @pytest.mark.parametrize("name", TWINS)
 def test_duplicate_is_found_among_galaxies_of_the_same_shape(name):
-    # All are round and smooth: only their stars and noise tell them apart.
+    # All are round and smooth: only their stars and noise differ.
     images = [galaxy(seed) for seed in range(30)]
     groups = near_duplicates([*images, TWINS[name](images[11])])
     assert groups[30] == groups[11]

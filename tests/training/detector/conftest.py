@@ -14,7 +14,10 @@ def sets(tmp_path_factory):
 
 @pytest.fixture
 def short_mobilenet(monkeypatch):
-    """Build detectors with one block per level, for tests of the training that hold for every backbone."""
+    """Build detectors with one block per level.
+
+    They are for tests of the training that hold for every backbone.
+    """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     shorten_mobilenet(monkeypatch)
 

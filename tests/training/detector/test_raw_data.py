@@ -107,7 +107,7 @@ def test_too_few_raw_frames_are_refused(sets, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_mobilenet")
 def test_raw_scenes_are_trained_on_and_evaluated(sets, tmp_path):
-    """The run names its frames and the stretch, which the export puts into the manifest."""
+    """The run names its frames and stretch; the export puts them into the manifest."""
     write_night(tmp_path / "night", 10)
     settings = dataclasses.replace(SMALL, epochs=1, raw_frames=tmp_path / "night")
     record = train(sets, tmp_path / "run", settings)

@@ -261,7 +261,7 @@ def test_invalid_class_indices(index):
 
 
 def test_unknown_layer_and_filter():
-    """The message lists what the network has."""
+    """The message lists the layers and filters of the network."""
     model, _, _ = hand_made_network(np.random.default_rng(0))
     with pytest.raises(ExplainError, match="'other'; it has filters"):
         filter_patterns(model, "other", [0], 0)

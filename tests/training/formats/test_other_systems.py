@@ -55,7 +55,7 @@ def coco(folder, names, images, encoding="utf-8", where=""):
 )
 @pytest.mark.parametrize("path", ["images/m31.png", "m31.png", "deep/er/m31.png"])
 def test_an_image_of_another_computers_path_is_found_by_its_name(tmp_path, name, path):
-    """In COCO files and in VOC's filename; the name in the set is the one here."""
+    """In COCO and VOC files, a path is reduced to the name of the file here."""
     coco(tmp_path / "coco", [name], [path])
     (image,) = read_labels(tmp_path / "coco", "coco").images
     assert image.file == path.removeprefix("images/") and image.archive and image.boxes.tolist() == [BOX]

@@ -30,9 +30,9 @@ def field(number):
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A hundred and twenty images: galaxies, every third empty, some with a star.
+    """Return 120 images: galaxies, every third empty, some with a star.
 
-    Of every tenth two more forms.
+    Every tenth image has two more shapes.
     """
     folder, found = tmp_path_factory.mktemp("fields"), []
     for number in range(120):
@@ -181,9 +181,9 @@ def test_every_part_is_a_complete_data_set(labels, looked, tmp_path, kind):
 
 @pytest.mark.parametrize("folds", [0, 2])
 def test_parts_are_never_read_together(labels, looked, tmp_path, folds):
-    """Neither all parts, nor the two of a fold.
+    """All parts, or both of a fold, are not read as one set.
 
-    What is trained on must not be tested on.
+    Otherwise training images would be in the test.
     """
     parts = k_fold(looked, folds, 1) if folds else holdout(looked, SHARES, 1)
     write_split(labels, parts, {"seed": 1}, tmp_path / "out", "voc", "link")

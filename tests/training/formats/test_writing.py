@@ -74,10 +74,7 @@ def test_a_missing_image_leaves_nothing(tmp_path, kind):
 
 @contextmanager
 def full_disk(after=4000):
-    """A limit on the size of files stands for the full disk.
-
-    The same calls fail, in the same places.
-    """
+    """Limit the size of files in place of a full disk: the same calls fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (after, hard))
     try:

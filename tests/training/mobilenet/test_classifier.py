@@ -72,7 +72,7 @@ def test_other_weights_are_refused(network, tmp_path):
 
 def test_pretrained_weights_know_imagenet(shared_data):
     # With the classifier of the stored file on top, the network names a photograph that everybody has: the admiral's
-    # uniform in matplotlib's samples. Weights in wrong places would not.
+    # uniform in matplotlib's samples. Weights in wrong layers would not.
     cbook = pytest.importorskip("matplotlib.cbook")
     weights = shared_data / "weights"
     path = weights / "tf2_mobilenet_v2_1.0_224_ptq.dequant.npz"

@@ -162,7 +162,7 @@ def test_trial_taken_over_while_asleep(tmp_path, when):
 
 
 def test_silent_worker_elsewhere_is_dead(tmp_path):
-    # The lock of another machine cannot be seen on every shared folder: there, its silence must tell.
+    # The lock of another machine cannot be seen on every shared folder: there, its silence decides.
     with store.Heartbeat(tmp_path) as me, store.Heartbeat(tmp_path) as other:
         assert me.is_alive(me.name) and me.is_alive(other.name) and not me.is_alive("gone-1-00000000")
         file = tmp_path / "workers" / "elsewhere-7-12345678"

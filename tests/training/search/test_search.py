@@ -15,8 +15,8 @@ from helpers.search import distance, formula, networks
 
 
 def test_search_approaches_the_optimum(tmp_path):
-    # Blind draws would do as well early as late; what the sampler proposes must be nearer to the good place. The score
-    # alone would not tell: cheap networks are proposed too, for the front.
+    # Blind draws would do as well early as late; what the sampler proposes must be nearer to the optimum. The score
+    # alone does not show this: cheap networks are proposed too, for the front.
     found = networks(search(formula, tmp_path / "study", 46, seed=3))[1:]  # the first was not drawn
     assert np.mean([distance(point) for point in found[-15:]]) < 0.75 * np.mean(
         [distance(point) for point in found[:10]]

@@ -53,7 +53,7 @@ def test_three_models_reach_the_best_of_all_combinations():
 
 
 def test_model_that_knows_nothing_gets_no_weight():
-    # All decisions are those of the good model while its weight prevails, so only the log loss can tell.
+    # All decisions are those of the good model while its weight prevails, so only the log loss differs.
     useless = np.full((500, 4), 0.25)
     sharp = 0.97 * np.eye(4)[LABELS] + 0.0075
     assert find_weights([useless, sharp], LABELS).tolist() == [0, 1]

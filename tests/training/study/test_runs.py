@@ -132,7 +132,7 @@ def test_table_is_sorted_by_macro_f1(runs):
 
 
 def test_unfinished_run_has_no_row(tmp_path):
-    """It has no predictions yet."""
+    """An unfinished run has no predictions yet."""
     write_json(tmp_path / "run.json", {"task": "classify", "settings": {}, "data": {}})
     with pytest.raises(RunError, match="not finished"):
         row_of(tmp_path)

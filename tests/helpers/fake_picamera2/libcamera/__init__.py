@@ -2,7 +2,7 @@
 
 
 class Transform:
-    """As libcamera.Transform: keywords only, of 0 and 1."""
+    """A stand-in for libcamera.Transform: keywords only, of 0 and 1."""
 
     def __init__(self, *, hflip=0, vflip=0, transpose=0):
         self.hflip, self.vflip, self.transpose = bool(hflip), bool(vflip), bool(transpose)

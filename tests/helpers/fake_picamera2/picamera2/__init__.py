@@ -56,7 +56,7 @@ class Job:
 
 
 class CompletedRequest:
-    """One frame, whose buffer is not reused until it is released."""
+    """A frame whose buffer is not reused until it is released."""
 
     def __init__(self, picam2, number):
         self.picam2, self.number, self.ref_count = picam2, number, 1

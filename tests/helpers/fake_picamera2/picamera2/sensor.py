@@ -50,7 +50,7 @@ class Sensor:
         return found if self.is_mono else found | colour
 
     def adjust(self, config):
-        """Make of a configuration what libcamera makes of it, in place."""
+        """Adjust a configuration in place as libcamera does."""
         raw, main = config["raw"], config["main"]
         main["stride"] = -(-main["size"][0] * 3 // 64) * 64
         main["framesize"] = main["stride"] * main["size"][1]

@@ -61,7 +61,7 @@ def test_raw_values_are_read_exactly_in_every_format(attach, camera, options, or
     assert [call for call in calls if call != "set_controls"] == ["open", "configure", "start", "stop", "close"]
 
 
-def test_colour_images_have_red_and_blue_in_their_places(attach):
+def test_colour_images_have_red_and_blue_in_order(attach):
     """libcamera's RGB888 is blue, green, red in the memory."""
     attach({})
     frame = first_frame("picamera2?size=64x48")
