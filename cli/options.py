@@ -72,7 +72,10 @@ class CheckedText(click.ParamType):  # type: ignore[type-arg]
 
 
 class EngineName(click.Choice):  # type: ignore[type-arg]
-    """The name of an engine of this package, or of a plug-in, which is looked for only then."""
+    """The name of an engine of this package, or else of a plug-in.
+
+    Plug-ins are looked for only if the package has no such engine.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         """Check the name."""

@@ -1,4 +1,6 @@
-"""Engines of other packages, which register them as entry points of the group ``galaxy_edge.engines``.
+"""Engines of other packages, registered as entry points.
+
+The group of the entry points is ``galaxy_edge.engines``.
 
 Nothing is looked for unless an engine is named that this package does not have: a start does not wait for it.
 """

@@ -112,7 +112,9 @@ class Evaluation:
     intervals: Mapping[str, Mapping[str, list[float] | None]] = field(default_factory=dict)
 
     def metric_tables(self) -> dict[str, dict[str, Any]]:
-        """Return plain values by variant: its metrics and, of a detector, ``sets`` and ``intervals``.
+        """Return plain values of the metrics by variant.
+
+        Those of a detector include ``sets`` and ``intervals``.
 
         Of each data set they have `SUBSET_KEYS`.
         """

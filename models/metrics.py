@@ -60,7 +60,7 @@ class OperatingCounts:
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """Metrics of a detector over frames; for details see `detection_metrics.detection_metrics`.
+    """Metrics of a detector over frames; see `detection_metrics.detection_metrics`.
 
     Attributes:
         map50, map: average precision at IoU 0.5, and over IoU 0.5:0.05:0.95.

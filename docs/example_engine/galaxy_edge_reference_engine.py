@@ -1,4 +1,7 @@
-"""An engine plug-in: LiteRT with its reference kernels, which are slow and plain, to compare an accelerator with."""
+"""An engine plug-in: LiteRT with its slow, plain reference kernels.
+
+An accelerator can be compared with it.
+"""
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType

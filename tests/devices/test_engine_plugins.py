@@ -1,4 +1,4 @@
-"""Engines of other packages: the example of the documentation, and packages that are faulty."""
+"""Engines of other packages: the documented example, and faulty packages."""
 
 import shutil
 import sys

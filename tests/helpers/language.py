@@ -1,9 +1,11 @@
-"""Find words and phrases that plain technical English does without.
+"""Find phrases that plain technical English does without, and long docstrings.
 
 ``python tests/helpers/language.py [FILE ...]`` prints each with file, line and what to write instead, and exits with 1
-where it found any. Without FILE it reads the whole repository.
+where it found any. Without FILE it reads the whole repository. A docstring begins with a line of at most `MAX_FIRST_LINE`
+characters, which is all that lists and help texts show.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -37,6 +39,7 @@ INSTEAD = {
     r"\bdo no harm\b": "has restricted rights",
     r"\bturn(?:s|ed)? text round\b": "reverse text",
 }
+MAX_FIRST_LINE = 79
 READ = (".py", ".md", ".toml", ".html", ".js")
 EXEMPT = (
     "CHANGELOG.md",
@@ -51,11 +54,26 @@ EXEMPT = (
 
 
 def findings(path: Path) -> list[str]:
-    """Return a line for each phrase in a file: ``FILE:LINE: 'PHRASE': write ...``."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    """Return a line for each phrase in a file: ``FILE:LINE: 'PHRASE': write ...``.
+
+    Long first lines of docstrings are added.
+    """
+    text = path.read_text(encoding="utf-8")
+    found = long_docstrings(path, text) if path.suffix == ".py" else []
+    for number, line in enumerate(text.splitlines(), 1):
         for pattern, instead in INSTEAD.items():
             found += [f"{path}:{number}: '{match}': write {instead}" for match in re.findall(pattern, line)]
+    return found
+
+
+def long_docstrings(path: Path, source: str) -> list[str]:
+    """Return a line for each docstring in a module that begins with a long line."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = len((ast.get_docstring(node) or "").split("\n")[0])
+            if length > MAX_FIRST_LINE:
+                found.append(f"{path}:{node.body[0].lineno}: {length} characters: write at most {MAX_FIRST_LINE}")
     return found
 
 

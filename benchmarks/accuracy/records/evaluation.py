@@ -38,7 +38,10 @@ class SizedMetrics(DetectionMetrics):
 
 @dataclass(frozen=True, kw_only=True)
 class Situation(SizedMetrics):
-    """Metrics of a detector in one situation, and by name those of the baselines, at any score."""
+    """Metrics of a detector and, by name, of the baselines in a situation.
+
+    They are measured at any score.
+    """
 
     baselines: Mapping[str, SizedMetrics]
 
@@ -151,7 +154,7 @@ class LossShares:
 
 @dataclass(frozen=True)
 class PipelineMetrics:
-    """Results of a detector or a baseline together with the classifier in one situation.
+    """Results of a detector or baseline with the classifier in a situation.
 
     Attributes:
         galaxies: number of those with a box.
@@ -182,7 +185,7 @@ class PipelineMetrics:
 
 @dataclass(frozen=True)
 class PipelineSituation:
-    """Results of the detector and of each baseline in one situation, with the same classifier."""
+    """Results of the detector and of each baseline with the same classifier."""
 
     detector: PipelineMetrics
     baselines: Mapping[str, PipelineMetrics]

@@ -71,7 +71,7 @@ def test_frames_of_one_level_have_no_noise(values, level):
 
 
 def test_levels_as_coarse_as_the_noise():
-    """The error is below a third of the frame's standard deviation, or below 0.4 levels.
+    """The error is below a third of the standard deviation, or below 0.4 levels.
 
     It is largest where the sky lies a little over half a level: the median is rounded up, and all values below it are
     at least one level away.
