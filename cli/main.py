@@ -229,7 +229,9 @@ def _printable(message: str) -> str:
 
 
 def _without_secrets(message: str) -> str:
-    """Mask addresses in a message: those of the command line, in any form, and others that hold a user.
+    """Mask addresses in a message in any form.
+
+    These are the addresses of the command line, and others that hold a user.
 
     click and other libraries repeat what they were given; as a path, an address loses a slash.
     """

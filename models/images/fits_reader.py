@@ -147,7 +147,7 @@ def _read_header(header: Any) -> dict[str, Any]:
 
 
 def _find_intact_units(content: bytes) -> tuple[list[int], int, str]:
-    """Return where the intact units of a file begin, where the last one ends, and the next one's fault.
+    """Return where intact units begin, where they end, and the next one's fault.
 
     The fault is "" if there is none.
     """

@@ -1,4 +1,4 @@
-"""Messages do not repeat the password of an address that was given in a wrong position."""
+"""Messages do not repeat the password of an address in a wrong position."""
 
 import pytest
 from galaxy_edge.cli.main import main
@@ -10,7 +10,7 @@ from galaxy_edge.cli.main import main
     ["run", "--camera", "demo"],
 ])  # fmt: skip
 def test_address_in_a_wrong_position_is_masked(arguments, capsys, monkeypatch, tmp_path):
-    """As a path, ``rtsp://`` has lost a slash; a settings file may have it as a table's name."""
+    """A path has lost a slash of ``rtsp://``; in a settings file it names a table."""
     (tmp_path / "galaxy-edge.toml").write_text('["rtsp://me:secret@camera/live"]\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["galaxy-edge", *arguments])
