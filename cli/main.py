@@ -169,7 +169,9 @@ def main() -> None:
 
 
 def read_credentials(environment: MutableMapping[str, str]) -> None:
-    """Set variables of options from the credentials that systemd passes to the service, which no other user can read.
+    """Set variables of options from the credentials that systemd passes.
+
+    No user other than the service's can read them.
 
     Args:
         environment: CREDENTIALS_DIRECTORY is read; its files named ``GALAXY_EDGE_...`` become variables.

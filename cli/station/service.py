@@ -93,7 +93,10 @@ def _credential(text: str) -> tuple[str, Path]:
 
 
 def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path]) -> None:
-    """Parse the options as `run` will: a unit with a wrong one would be restarted for ever."""
+    """Parse the options as `run` will, so that the unit can start.
+
+    A unit with a wrong option would be restarted endlessly.
+    """
     from ..run import run
 
     given = [*arguments]

@@ -1,4 +1,4 @@
-"""The unit of the service, checked by systemd's own programs, and wrong uses of the command."""
+"""The unit of the service, checked by systemd's programs, and wrong commands."""
 
 import re
 import shutil
