@@ -111,8 +111,8 @@ def _escape(text: str) -> str:
 
 
 def _protect_home(prefix: str) -> str:
-    """Return whether the service may read home folders.
+    """Return the value of ``ProtectHome``.
 
-    It may only if its environment is in one of them.
+    The service may read home folders only if its environment is in one of them.
     """
     return "read-only" if prefix.startswith(("/home/", "/root/")) else "yes"
