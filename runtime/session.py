@@ -132,9 +132,7 @@ class Session:
     def run(
         self, on_frame: FrameCallback = lambda *_: None, should_stop: Callable[[], bool] = lambda: False
     ) -> RunStats:
-        """Run until the source ends, all frames are done, or a stop is requested.
-
-        A stop is requested by `should_stop`, or by closing the window.
+        """Run to the end of the frames, until `should_stop`, or until the window closes.
 
         Args:
             on_frame: called after each frame, from this thread: the frame, its detections, its record, the statistics.

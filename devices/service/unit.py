@@ -1,4 +1,4 @@
-"""Write the unit of the service: hardened, restarted for ever, with its own user."""
+"""Write the unit of the service: hardened, restarted forever, with its own user."""
 
 from __future__ import annotations
 
