@@ -31,33 +31,46 @@ from .terminal.quick_exit import exit_if_requested
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = (
-    "run",
-    "bench",
-    "devices",
-    "station.doctor",
-    "station.service",
-    "remote.wheelhouse",
-    "remote.deploy",
-    "remote.fleet",
-    "train",
-    "study",
-    "explain",
-    "data",
-    "evaluate",
-    "export",
-    "bundle",
-    "events",
-    "config",
-)
-"""Modules of the commands; each has a command of the last part of its name."""
+COMMANDS = {
+    "run": "Detect, crop and classify galaxies in images of a source.",
+    "bench": "Measure latency; compare desktop and device.",
+    "devices": "Show this machine and its cameras; device profiles.",
+    "station.doctor": "Check engines, cameras, disk, clock and networks.",
+    "station.service": "Start at boot, under systemd.",
+    "remote.wheelhouse": "Collect the wheels for an installation on a device.",
+    "remote.deploy": "Install a release on devices over ssh.",
+    "remote.fleet": "Watch all stations of an MQTT broker.",
+    "train": "Train a network on a workstation.",
+    "study": "Train, compare and evaluate galaxy classifiers.",
+    "explain": "Show which parts of images a network uses.",
+    "data": "Convert, check, split and preview labelled images.",
+    "evaluate": "Measure bundles on labelled images.",
+    "export": "Make a bundle of a run or of a third-party network.",
+    "bundle": "Describe, compare, sign and verify model bundles.",
+    "events": "List, look up, export, prune and back up events.",
+    "config": "Show, check and create galaxy-edge.toml.",
+}
+"""Modules of the commands, with their lines in the list of commands, for which none of them is imported.
+
+Each module has a command of the last part of its name.
+"""
 
 
 def _command_name(module: str) -> str:
     return "eval" if module == "evaluate" else module.rpartition(".")[2]
 
 
+class ListedGroup(click.Group):
+    """A group that lists its commands without importing them."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted((_command_name(module), line) for module, line in COMMANDS.items()))
+
+
 @click.group(
+    cls=ListedGroup,
     commands=LazyCommands({_command_name(name): f"{__package__}.{name}" for name in COMMANDS}, name_variables),
     context_settings={
         "help_option_names": ["-h", "--help"],

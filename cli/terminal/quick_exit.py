@@ -5,13 +5,9 @@ This is done once a run that was asked to stop has closed everything.
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
-import select
 import signal
 import sys
-import termios
 import threading
 import time
 from contextlib import suppress
@@ -71,6 +67,9 @@ def discard_unread_output(seconds: float = WAIT_SECONDS) -> None:
 
 
 def _is_full(number: int) -> bool:
+    """Return whether the pipe or terminal of a stream takes nothing more."""
+    import select  # with `array`, `fcntl` and `termios`, not needed unless a run is ended
+
     poll = select.poll()
     try:
         poll.register(number, select.POLLOUT)
@@ -81,6 +80,10 @@ def _is_full(number: int) -> bool:
 
 def _unread_bytes(number: int) -> int:
     """Return how many bytes wait for the reader, 0 where that is not known."""
+    import array
+    import fcntl
+    import termios
+
     count = array.array("i", [0])
     try:
         fcntl.ioctl(number, termios.FIONREAD, count)
