@@ -28,6 +28,7 @@ from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_scores
+from .records.evaluation import ExpertCounts
 
 RECIPE_KEYS = ("network", "balance", "views", "epochs")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
@@ -63,13 +64,13 @@ def scores(
     metrics["classes"] = class_scores(probabilities, dataset.labels, dataset.classes)
     by_source = {name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))}
     if plausible:
-        metrics["within_experts"] = within_experts(probabilities, dataset, plausible)
+        metrics["within_experts"] = dict(vars(within_experts(probabilities, dataset, plausible)))
     return metrics | {"sets": by_source}
 
 
 def within_experts(
     probabilities: np.ndarray, dataset: GalaxyDataset, plausible: Mapping[str, frozenset[str]]
-) -> dict[str, int]:
+) -> ExpertCounts:
     """Count the classes (N, C) that are right or within experts' intervals.
 
     See `scores`.
@@ -81,7 +82,7 @@ def within_experts(
     ]
     right = sum(name == label for name, label, _ in found)
     within = sum(name == label or name in classes for name, label, classes in found)
-    return {"images": len(found), "right": right, "within": within}
+    return ExpertCounts(len(found), right, within)
 
 
 def expert_intervals(data: Path) -> dict[str, frozenset[str]]:

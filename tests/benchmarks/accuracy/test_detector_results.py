@@ -72,7 +72,7 @@ def test_result_and_page(run, tmp_path, caplog):
     assert "star fields" not in written.split("###")[1]
 
 
-def test_row_is_measured_again_without_its_run(run, tmp_path):
+def test_row_is_measured_again_without_its_run(run, tmp_path, caplog):
     """Rows of an earlier rule have their own table until they are measured again.
 
     Measuring needs their bundle only, not their run.
@@ -89,7 +89,10 @@ def test_row_is_measured_again_without_its_run(run, tmp_path):
     before["detectors"][0]["seed"] = older["seed"] = data.split["seed"]
     before["judged_on"]["data"] = data.hash
     (results / FILE).write_text(json.dumps(before | {"detectors": [older]}))
+    caplog.set_level(logging.INFO, "galaxy_edge.benchmarks")
+    caplog.clear()
     after = evaluate_again("ours", run / "galaxy-detector", sets, results)
+    assert caplog.messages.count("evaluating ours") == 1, "it takes minutes"
     assert after["detectors"] == before["detectors"] and after["baselines"] == before["baselines"]
     assert "### Measured before the rule" not in "\n".join(detector_page(results))
 
