@@ -142,7 +142,9 @@ class Agent:
                 raise Refused(f"doctor gave no report: {_last_line(done.stderr)}") from None
             if not report.get("ok") or done.returncode:
                 bad = [
-                    f"{check['name']}: {check['detail']}" for check in checks if check["status"] not in ("ok", "pass")
+                    f"{check['name']}: {check['detail']}"
+                    for check in checks
+                    if check["status"] not in ("ok", "warn", "skipped")
                 ]
                 raise Refused(f"doctor: {'; '.join(bad) or 'it failed'}")
         for path in (*bundles, *sorted(release.glob("models/*/"))):
