@@ -127,26 +127,23 @@ class Agent:
         """Check the release on this device; return a summary."""
         program = str((release := self.releases / name) / "venv/bin/galaxy-edge")
         key = ["--key", str(release / "key.pub")] if (release / "key.pub").is_file() else []
+        checks: list[dict[str, Any]] = []
+        bundles: list[Path] = []
         done = _finished([program, "doctor", "--json"], DOCTOR_SECONDS, cwd=str(release))
-        checks = []
         if done.returncode == 2 and "No such command" in done.stderr:
             _run([program, "devices", "probe", "--json"], "galaxy-edge does not start")
             shipped = "venv/lib/python*/site-packages/galaxy_edge/models/shipped/*/bundle.toml"
             bundles = [path.parent for path in sorted(release.glob(shipped))]
         else:
-            bundles = []
             try:
                 report = json.loads(done.stdout.strip().splitlines()[-1])
                 checks = [check for check in report["checks"] if check.get("exercised", True)]
             except (ValueError, KeyError, IndexError, TypeError):
                 raise Refused(f"doctor gave no report: {_last_line(done.stderr)}") from None
             if not report.get("ok") or done.returncode:
-                bad = [
-                    f"{check['name']}: {check['detail']}"
-                    for check in checks
-                    if check["status"] not in ("ok", "warn", "skipped")
-                ]
-                raise Refused(f"doctor: {'; '.join(bad) or 'it failed'}")
+                bad = [check for check in checks if check["status"] not in ("ok", "warn", "skipped")]
+                texts = "; ".join(f"{check['name']}: {check['detail']}" for check in bad)
+                raise Refused(f"doctor: {texts or 'it failed'}")
         for path in (*bundles, *sorted(release.glob("models/*/"))):
             _run(
                 [program, "bundle", "verify", *(key if path.parent == release / "models" else []), str(path)], "bundle"
