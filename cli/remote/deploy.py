@@ -28,7 +28,7 @@ device_options = option_group(
     "Device",
     click.option("--root", default="~/galaxy-edge", show_default=True, help="Folder of the releases there."),
     click.option(
-        "--restart", default="systemctl --user restart galaxy-edge", show_default=True, metavar="COMMAND",
+        "--restart", default="sudo -n systemctl restart galaxy-edge", show_default=True, metavar="COMMAND",
         help="Command that restarts the service there; '' for none.",
     ),
     click.option(

@@ -18,7 +18,7 @@ from .release import Release, check_device, check_space
 logger = logging.getLogger(__name__)
 
 DEFAULT_ROOT = "~/galaxy-edge"
-DEFAULT_RESTART = "systemctl --user restart galaxy-edge"
+DEFAULT_RESTART = "sudo -n systemctl restart galaxy-edge"
 DEFAULT_HEALTH = "http://127.0.0.1:8080/healthz"
 MAX_PARALLEL = 8
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import UsageError, UserError
 from ...files import write_atomic
-from .unit import NAME, STATE, USER
+from .unit import NAME, STATE, USER, program
 
 UNIT = Path("/etc/systemd/system") / f"{NAME}.service"
 GROUPS = ("video", "plugdev")
@@ -43,11 +43,13 @@ def install(text: str, replace: bool) -> None:
     """Write the unit, make its user, and start it.
 
     Raises:
-        UsageError: a service with other options is installed, and `replace` is off.
+        UsageError: a service with other options is installed, and `replace` is off; or the program is in a folder that
+            other users may not enter.
         ServiceError: a program failed.
     """
     if UNIT.exists() and UNIT.read_text(encoding="utf-8") != text and not replace:
         raise UsageError(f"{UNIT} is installed with other options: --replace replaces it")
+    check_reachable(program())
     try:
         pwd.getpwnam(USER)
     except KeyError:
@@ -57,6 +59,20 @@ def install(text: str, replace: bool) -> None:
     _call("systemctl", "daemon-reload")
     _call("systemctl", "enable", NAME)
     _call("systemctl", "restart", "--no-block", NAME)
+
+
+def check_reachable(path: Path) -> None:
+    """Check that the service's user can start a program, also through symbolic links.
+
+    Raises:
+        UsageError: a folder above it may be entered by its owner only.
+    """
+    for folder in (*path.resolve().parents, *path.absolute().parents):
+        if folder.is_dir() and not folder.stat().st_mode & 0o001:
+            raise UsageError(
+                f"the service's user {USER} cannot start {path}: only its owner may enter {folder}; "
+                f"chmod o+x {folder}, or install galaxy-edge in a folder below /opt"
+            )
 
 
 def uninstall(purge: bool) -> bool:

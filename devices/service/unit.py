@@ -84,7 +84,7 @@ def unit_text(
     Raises:
         UsageError: an argument or a path has a line break or another control character.
     """
-    command = [str(Path(sys.prefix) / "bin/galaxy-edge"), "run", *arguments]
+    command = [str(program()), "run", *arguments]
     limits = f"MemoryMax={profile.memory}M\n" if profile.memory else ""
     limits += "".join(f"LoadCredential={name}:{_escape(str(path))}\n" for name, path in credentials.items())
     return _TEMPLATE.format(
@@ -92,6 +92,19 @@ def unit_text(
         command=" ".join(map(quote, command)), home=_protect_home(sys.prefix),
         devices="".join(f"DeviceAllow={device} rw\n" for device in _DEVICES),
     )  # fmt: skip
+
+
+def program() -> Path:
+    """Return the program that the service starts.
+
+    In a release of ``galaxy-edge deploy`` it is reached by the link ``current``, which the next deployment switches.
+    """
+    environment = Path(sys.prefix)
+    releases = environment.parent.parent
+    link = releases.parent / "current"
+    if environment.name == "venv" and releases.name == "releases" and link.is_symlink():
+        environment = link / "venv"
+    return environment / "bin/galaxy-edge"
 
 
 def quote(argument: str) -> str:

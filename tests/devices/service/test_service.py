@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from galaxy_edge.cli import main
 from galaxy_edge.devices.probe import profile_for
 from galaxy_edge.devices.service import manage
-from galaxy_edge.devices.service.unit import quote, unit_text
+from galaxy_edge.devices.service.unit import program, quote, unit_text
 from galaxy_edge.errors import UsageError
 from helpers.command_line import galaxy_edge_in_process
 
@@ -91,3 +93,25 @@ def test_credentials_of_the_service_are_options(tmp_path, monkeypatch):
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path), "PATH": "/bin"}
     main.read_credentials(environment)
     assert environment["GALAXY_EDGE_RUN_MQTT"] == "mqtt://u:p@host" and environment["PATH"] == "/bin"
+
+
+def test_the_unit_of_a_release_starts_the_link_that_a_deployment_switches(tmp_path, monkeypatch):
+    environment = tmp_path / "releases/20261129-1/venv"
+    environment.mkdir(parents=True)
+    monkeypatch.setattr("galaxy_edge.devices.service.unit.sys.prefix", str(environment))
+    assert program() == environment / "bin/galaxy-edge"
+    (tmp_path / "current").symlink_to("releases/20261129-1")
+    assert program() == tmp_path / "current/venv/bin/galaxy-edge"
+
+
+def test_a_program_in_a_folder_that_the_service_may_not_enter_is_refused():
+    with tempfile.TemporaryDirectory() as folder:  # not tmp_path, whose parents are private
+        Path(folder).chmod(0o711)
+        private, link = Path(folder) / "home", Path(folder) / "current"
+        (private / "bin").mkdir(parents=True)
+        private.chmod(0o700)
+        link.symlink_to(private)
+        with pytest.raises(UsageError, match=rf"may enter {private}; chmod o\+x"):
+            manage.check_reachable(link / "bin/galaxy-edge")
+        private.chmod(0o711)
+        manage.check_reachable(link / "bin/galaxy-edge")
