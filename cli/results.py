@@ -60,7 +60,7 @@ def evaluate(
         bundle=bundle,
         split_seed=split_seed,
     )
-    click.echo(json.dumps(result, indent=1))
+    click.echo(json.dumps(result.to_dict(), indent=1))
 
 
 @click.command("calibrate")

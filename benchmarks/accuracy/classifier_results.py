@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_scores
+from .records.classification import Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
 
 RECIPE_KEYS = ("network", "balance", "views", "epochs")
@@ -40,32 +40,29 @@ def _normalise_levels(images: np.ndarray) -> np.ndarray:
 
 def scores(
     probabilities: np.ndarray, dataset: GalaxyDataset, plausible: Mapping[str, frozenset[str]] | None = None
-) -> dict[str, Any]:
+) -> Scores:
     """Measure the probabilities (N, C) of a labelled data set.
 
     Args:
         plausible: hash of an image -> classes within the experts' intervals, of the images that have any.
 
     Returns:
-        The classification metrics of all images with their ``intervals``; ``classes``, those of each class;
-        ``within_experts``, where there are plausible classes: ``images`` that have them, and how often the class is
-        right (``right``) and is the label or another class within the experts' interval (``within``);
-        ``ece_by_chance``, the calibration error that perfect probabilities would show on the same number of images;
-        and ``sets``, the metrics of each source.
+        The metrics of all images with their intervals, those of each class and of each source; and, where there are
+        plausible classes, how many classes are right or within the experts' intervals.
     """
     sources = np.array(dataset.sources)
 
-    def measure(indices: np.ndarray) -> dict[str, Any]:
+    def measure(indices: np.ndarray) -> SourceScores:
         metrics = classification_metrics(probabilities[indices], dataset.labels[indices], dataset.classes)
-        return metrics.to_dict() | {"intervals": classification_intervals(metrics.confusion, dataset.classes)}
+        return SourceScores(**vars(metrics), intervals=classification_intervals(metrics.confusion, dataset.classes))
 
-    metrics = measure(np.arange(len(dataset)))
-    metrics["ece_by_chance"] = chance_calibration_error(probabilities)
-    metrics["classes"] = class_scores(probabilities, dataset.labels, dataset.classes)
-    by_source = {name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))}
-    if plausible:
-        metrics["within_experts"] = dict(vars(within_experts(probabilities, dataset, plausible)))
-    return metrics | {"sets": by_source}
+    return Scores(
+        **vars(measure(np.arange(len(dataset)))),
+        ece_by_chance=chance_calibration_error(probabilities),
+        classes=class_scores(probabilities, dataset.labels, dataset.classes),
+        within_experts=within_experts(probabilities, dataset, plausible) if plausible else None,
+        sets={name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))},
+    )
 
 
 def within_experts(
@@ -126,7 +123,7 @@ def evaluate_on_test(
     temperature: float = 1.0,
     bundle: Path | None = None,
     split_seed: int = 1,
-) -> dict[str, Any]:
+) -> StudyResult:
     """Evaluate a run, or a weighted average of several, on the test part.
 
     The result is saved.
@@ -150,30 +147,32 @@ def evaluate_on_test(
     records = [read_record(run) for run in runs]
     plausible = expert_intervals(data)
     _check_same_split(runs, records)
-    result: dict[str, Any] = {
-        "name": name,
-        "seed": records[0].settings["seed"],
-        "split": records[0].data["split"]["hash"],
-        "images": len(test),
-        "recipes": [{key: record.settings[key] for key in RECIPE_KEYS} for record in records],
-        "weights": list(weights),
-        "temperature": temperature,
-        "parameters": sum(record.model["parameters"] for record in records),
-        "macs": sum(record.model["macs"] for record in records),
-    }
+    measured: dict[str, Scores] = {}
     for kind, change in (("float", None), ("float_levelled", _normalise_levels)):
         total = np.zeros((len(test), len(test.classes)))
         for weight, run in zip(weights, runs, strict=True):
             total += weight * probabilities_of(run, test, change)
-        result[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
+        measured[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
     if bundle:
         classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
         images = test.images(records[0].model["input"]["width"])
-        result["int8_bytes"] = (bundle / "int8.tflite").stat().st_size
-        result["int8"] = scores(classifier.doubted_probabilities(images), test, plausible)
-        result["int8_levelled"] = scores(classifier.doubted_probabilities(_normalise_levels(images)), test, plausible)
+        measured["int8"] = scores(classifier.doubted_probabilities(images), test, plausible)
+        measured["int8_levelled"] = scores(classifier.doubted_probabilities(_normalise_levels(images)), test, plausible)
+    result = StudyResult(
+        name=name,
+        seed=records[0].settings["seed"],
+        split=records[0].data["split"]["hash"],
+        images=len(test),
+        recipes=[{key: record.settings[key] for key in RECIPE_KEYS} for record in records],
+        weights=list(weights),
+        temperature=temperature,
+        parameters=sum(record.model["parameters"] for record in records),
+        macs=sum(record.model["macs"] for record in records),
+        scores=measured,
+        int8_bytes=(bundle / "int8.tflite").stat().st_size if bundle else None,
+    )
     results.mkdir(parents=True, exist_ok=True)
-    write_json(results / f"{name}-seed{result['seed']}.json", result)
+    write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())
     return result
 
 
@@ -193,30 +192,30 @@ def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> Non
             raise RunError(f"{run} has other classes than {runs[0]}: they cannot be averaged")
 
 
-def read_results(results: Path) -> dict[str, list[dict[str, Any]]]:
+def read_results(results: Path) -> dict[str, list[StudyResult]]:
     """Read the saved results: name -> one result for each seed.
 
     Raises:
         RunError: a file is damaged, or the results do not belong together: they are of different splits, or those of
             one name are of different recipes.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    first: tuple[Path, dict[str, Any]] | None = None
+    found: dict[str, list[StudyResult]] = {}
+    first: tuple[Path, StudyResult] | None = None
     for path in sorted(results.glob("*-seed*.json")):
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            group = found.setdefault(result["name"], [])
-            first = first or (path, result)
-            if result["split"] != first[1]["split"]:
-                raise RunError(
-                    f"{path} is of another split than {first[0]}: evaluate both runs on one split, or name another "
-                    "--results"
-                )
-        except (KeyError, TypeError, ValueError) as error:
+            result = StudyResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate': {error!r}") from None
-        if group and result.get("recipes") != group[0].get("recipes"):
+        group = found.setdefault(result.name, [])
+        first = first or (path, result)
+        if result.split != first[1].split:
             raise RunError(
-                f"{path} is of another recipe than '{result['name']}' of seed {group[0]['seed']}, "
+                f"{path} is of another split than {first[0]}: evaluate both runs on one split, or name another "
+                "--results"
+            )
+        if group and result.recipes != group[0].recipes:
+            raise RunError(
+                f"{path} is of another recipe than '{result.name}' of seed {group[0].seed}, "
                 "and the two cannot be averaged: evaluate one of them under another name"
             )
         group.append(result)

@@ -21,6 +21,7 @@ from ...models.manifest import Manifest
 from ...models.markdown import markdown_table
 from .detector_results import read_saved
 from .raw_results import raw_readme_lines
+from .records.classification import Scores, StudyResult
 from .records.evaluation import BASELINES
 from .report import NAMES
 
@@ -122,28 +123,25 @@ def _operating(title: str, metrics: dict[str, Any]) -> str:
 
 
 def _classifier_lines(manifest: Manifest) -> list[str]:
-    test = json.loads(TEST.read_text(encoding="utf-8"))
+    test = StudyResult.from_dict(json.loads(TEST.read_text(encoding="utf-8")))
     lines = [
-        f"Classifier ({_network(manifest)}), on the {test['images']} images of the test part, "
-        "in brackets 95 % intervals:",
+        f"Classifier ({_network(manifest)}), on the {test.images} images of the test part, in brackets 95 % intervals:",
         "",
     ]
     rows = []
     for variant, title in (("int8", "int8"), ("float", "float32")):
-        row = test[variant]
-        cells = [f"{row[key]:.3f}{interval_text(_interval(row, key))}" for key in KEYS]
-        rows.append([title, *cells, f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f}"])
+        row = test.scores[variant]
+        cells = [f"{getattr(row, key):.3f}{interval_text(_interval(row, key))}" for key in KEYS]
+        rows.append([title, *cells, f"{row.ece:.3f}", f"{row.ece_by_chance:.3f}"])
     titles = ["", "accuracy", "macro F1", "accuracy of 4 coarse groups", "calibration error", "the same by chance"]
     lines += markdown_table(titles, rows)
-    int8 = test["int8"]
+    int8 = test.scores["int8"]
     recalls = ", ".join(
-        f"{name} {value:.2f}{interval_text(int8.get('intervals', {}).get('recall', {}).get(name), 2)}"
-        for name, value in int8["recall"].items()
+        f"{name} {value:.2f}{interval_text(int8.recall_interval(name), 2)}" for name, value in int8.recall.items()
     )
     lines += ["", f"Recall by class, int8: {recalls}."]
-    if "within_experts" in int8:
-        experts = int8["within_experts"]
-        images, right, within = (experts[key] for key in ("images", "right", "within"))
+    if experts := int8.within_experts:
+        images, right, within = experts.images, experts.right, experts.within
         limits = [interval_text(wilson_interval(count, images)) for count in (right, within)]
         lines += [
             "",
@@ -154,14 +152,14 @@ def _classifier_lines(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _interval(metrics: dict[str, Any], key: str) -> Sequence[float] | None:
+def _interval(metrics: Scores, key: str) -> Sequence[float] | None:
     """Return the 95 % interval of a saved figure.
 
     Of a share it is known without being saved.
     """
-    saved: Sequence[float] | None = metrics.get("intervals", {}).get(key)
+    saved = metrics.interval(key)
     if saved is None and key != "macro_f1":
-        return wilson_interval(round(metrics[key] * metrics["images"]), metrics["images"])
+        return wilson_interval(round(getattr(metrics, key) * metrics.images), metrics.images)
     return saved
 
 

@@ -6,7 +6,6 @@ It is, for example, ``training/RESULTS.md``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ...models.markdown import markdown_row, markdown_table
 from .classifier_results import read_results
 from .detector_page import detector_page
 from .raw_results import raw_page
+from .records.classification import SourceScores, StudyResult
 from .result_tables import saved_tables
 
 TITLES = {
@@ -57,12 +57,12 @@ def page(results: Path) -> str:
         (f"{TITLES.get(name, name)}{', int8' if kind == 'int8' else ''}", kind, found[name])
         for name in order
         for kind in ("float", "int8")
-        if all(kind in result for result in found[name])
+        if all(kind in result.scores for result in found[name])
     ]
     tables = [*saved_tables(results), *detector_page(results), *raw_page(results)]
     if not rows:
         return "\n".join([HEAD, "Nothing has been evaluated yet.", *tables]) + "\n"
-    images = {result["images"] for _, _, group in rows for result in group}
+    images = {result.images for _, _, group in rows for result in group}
     parts = [
         HEAD,
         f"Test part: {', '.join(map(str, sorted(images)))} images.\n",
@@ -80,7 +80,7 @@ def page(results: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
-Row = tuple[str, str, list[dict[str, Any]]]
+Row = tuple[str, str, list[StudyResult]]
 
 
 def _whole(rows: list[Row]) -> list[str]:
@@ -88,20 +88,21 @@ def _whole(rows: list[Row]) -> list[str]:
     lines = [_head("accuracy", "macro F1", "4 groups", "ECE", "ECE by chance", *costs)]
     for title, kind, group in rows:
         keys = ("accuracy", "macro_f1", "coarse_accuracy", "ece", "ece_by_chance")
-        cells = [_mean(group, kind, key) + _interval(group, kind, key) for key in keys]
+        cells = [_mean(group, kind, key) + _interval(_scores(group, kind), key) for key in keys]
         first = group[0]
-        kib = f"{first['int8_bytes'] / 1024:.1f}" if kind == "int8" else ""
-        seeds = ", ".join(str(result["seed"]) for result in group)
-        recipes = [
-            ", ".join(dict.fromkeys(str(recipe[key]) for recipe in first.get("recipes", ()) if key in recipe))
-            for key in ("balance", "epochs")
-        ]
-        size = f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f}"
+        kib = f"{first.int8_bytes / 1024:.1f}" if kind == "int8" and first.int8_bytes is not None else ""
+        seeds = ", ".join(str(result.seed) for result in group)
+        recipes = [first.recipe(key) for key in ("balance", "epochs")]
+        size = f"{first.parameters:,}", f"{first.macs / 1e6:.1f}"
         lines.append(markdown_row([title, *cells, *recipes, *size, kib, seeds]))
     return lines
 
 
-def _interval(group: list[dict[str, Any]], kind: str, key: str) -> str:
+def _scores(group: list[StudyResult], kind: str) -> list[SourceScores]:
+    return [result.scores[kind] for result in group]
+
+
+def _interval(group: list[SourceScores], key: str) -> str:
     """Return the 95 % interval over images, for a table.
 
     Empty where several seeds or an older result have none.
@@ -110,12 +111,12 @@ def _interval(group: list[dict[str, Any]], kind: str, key: str) -> str:
     """
     if len(group) > 1:
         return ""
-    metrics = group[0][kind]
-    if "intervals" in metrics:
-        return interval_text(metrics["intervals"].get(key))
+    metrics = group[0]
+    if metrics.intervals is not None:
+        return interval_text(metrics.interval(key))
     if key not in ("accuracy", "coarse_accuracy"):
         return ""
-    return interval_text(wilson_interval(round(metrics[key] * metrics["images"]), metrics["images"]))
+    return interval_text(wilson_interval(round(getattr(metrics, key) * metrics.images), metrics.images))
 
 
 def _experts(rows: list[Row]) -> list[str]:
@@ -125,9 +126,9 @@ def _experts(rows: list[Row]) -> list[str]:
     """
     lines = []
     for title, kind, group in rows:
-        found = [result[kind]["within_experts"] for result in group if "within_experts" in result[kind]]
+        found = [counts for result in group if (counts := result.scores[kind].within_experts)]
         if found:
-            images, right, within = (sum(row[key] for row in found) for key in ("images", "right", "within"))
+            images, right, within = (sum(getattr(row, key) for row in found) for key in ("images", "right", "within"))
             shares = (
                 f"{count / images:.3f}{interval_text(wilson_interval(count, images))}" for count in (right, within)
             )
@@ -144,24 +145,24 @@ def _experts(rows: list[Row]) -> list[str]:
 
 
 def _recalls(rows: list[Row]) -> list[str]:
-    classes = list(rows[0][2][0]["float"]["recall"])
+    classes = list(rows[0][2][0].scores["float"].recall)
     lines = [_head(*(name.replace("_", " ") for name in classes))]
-    matrix = next((group[0][kind]["confusion"] for _, kind, group in rows if "confusion" in group[0][kind]), None)
+    matrix = next((scores.confusion for _, kind, group in rows if (scores := group[0].scores[kind]).confusion), None)
     if matrix:
         lines.append(markdown_row(["images", *(str(sum(row)) for row in matrix)]))
     for title, kind, group in rows:
         cells = []
         for name in classes:
-            value = np.mean([result[kind]["recall"][name] for result in group])
-            limits = group[0][kind].get("intervals", {}).get("recall", {}) if len(group) == 1 else {}
-            cells.append(f"{value:.2f}{interval_text(limits.get(name), 2)}")
+            value = np.mean([result.scores[kind].recall[name] for result in group])
+            limits = group[0].scores[kind].recall_interval(name) if len(group) == 1 else None
+            cells.append(f"{value:.2f}{interval_text(limits, 2)}")
         lines.append(markdown_row([title, *cells]))
     return lines
 
 
 def _shortcuts(rows: list[Row]) -> list[str]:
-    sources = sorted({source for _, kind, group in rows for result in group for source in result[kind]["sets"]})
-    images = {source: rows[0][2][0][rows[0][1]]["sets"][source]["images"] for source in sources}
+    sources = sorted({source for _, kind, group in rows for result in group for source in result.scores[kind].sets})
+    images = {source: rows[0][2][0].scores[rows[0][1]].sets[source].images for source in sources}
     support = {source: _support(rows, source) for source in sources}
     lines = [
         _head(
@@ -177,13 +178,14 @@ def _shortcuts(rows: list[Row]) -> list[str]:
         cells = []
         for source in sources:
             keys = ("accuracy", "macro_f1") if support[source] >= MIN_SUPPORT else ("accuracy",)
-            values = [{kind: result[kind]["sets"][source]} for result in group]
-            means = [
-                f"{np.mean([row[kind][key] for row in values]):.3f}" + _interval(values, kind, key) for key in keys
-            ]
+            values = [result.scores[kind].sets[source] for result in group]
+            means = [f"{np.mean([getattr(row, key) for row in values]):.3f}" + _interval(values, key) for key in keys]
             cells.append(", ".join(means))
         levelled = f"{kind}_levelled"
-        change = [[result[levelled][key] - result[kind][key] for result in group] for key in ("accuracy", "macro_f1")]
+        change = [
+            [getattr(result.scores[levelled], key) - getattr(result.scores[kind], key) for result in group]
+            for key in ("accuracy", "macro_f1")
+        ]
         cells += [
             ", ".join(_mean(group, levelled, key) for key in ("accuracy", "macro_f1")),
             ", ".join(f"{np.mean(values):+.3f}" for values in change),
@@ -197,12 +199,12 @@ def _support(rows: list[Row], source: str) -> int:
 
     0 where no result has counted them.
     """
-    matrices = (result[kind]["sets"][source].get("confusion") for _, kind, group in rows for result in group)
+    matrices = (result.scores[kind].sets[source].confusion for _, kind, group in rows for result in group)
     return min((smallest_support(matrix) for matrix in matrices if matrix), default=0)
 
 
-def _mean(group: list[dict[str, Any]], kind: str, key: str) -> str:
-    values = [result[kind][key] for result in group]
+def _mean(group: list[StudyResult], kind: str, key: str) -> str:
+    values = [getattr(result.scores[kind], key) for result in group]
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 

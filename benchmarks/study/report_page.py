@@ -8,7 +8,7 @@ Our figures are those of the saved results; the report's are in `FOUND`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from ...models.markdown import markdown_table
 from ..accuracy.classifier_results import read_results
+from ..accuracy.records.classification import StudyResult
 
 FOUND = {
     "scratch": {"accuracy": 0.83},
@@ -34,7 +35,8 @@ ours: it has 21,768 of Galaxy10 SDSS, we have about 4,800 of EFIGI and Galaxy Zo
 not the report's figures with ours.
 """
 
-Section = Callable[[Mapping[str, Any], Path], list[str]]
+Found = Mapping[str, Sequence[StudyResult]]
+Section = Callable[[Found, Path], list[str]]
 
 
 def report_page(results: Path) -> str:
@@ -53,13 +55,13 @@ def report_page(results: Path) -> str:
     return "\n".join(parts).strip() + "\n"
 
 
-def _mean(group: list[dict[str, Any]], key: str) -> str:
-    values = [result["float"][key] for result in group]
+def _mean(group: Sequence[StudyResult], key: str) -> str:
+    values = [getattr(result.scores["float"], key) for result in group]
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread}"
 
 
-def _networks(found: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+def _networks(found: Found, names: Mapping[str, str]) -> list[str]:
     """Return a table of networks: the report's scores and ours."""
     rows = []
     for name, title in names.items():
@@ -68,8 +70,7 @@ def _networks(found: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
         reported = [f"{theirs[key]:.2f}" if key in theirs else "" for key in ("accuracy", "macro_f1")]
         ours = ["not measured yet", "", ""]
         if group:
-            balances = dict.fromkeys(recipe["balance"] for recipe in group[0].get("recipes", ()))
-            ours = [_mean(group, "accuracy"), _mean(group, "macro_f1"), ", ".join(balances)]
+            ours = [_mean(group, "accuracy"), _mean(group, "macro_f1"), group[0].recipe("balance")]
         rows.append((title, *reported, *ours))
     heads = ["", "report: accuracy", "report: macro F1", "ours: accuracy", "ours: macro F1", "ours: balanced by"]
     return list(markdown_table(heads, rows))
@@ -90,8 +91,8 @@ def _order(results: Path, name: str) -> str:
     return f"Ours, by macro F1 on validation (at most {rows[0]['epochs']} epochs, seed {seeds}): {cells}."
 
 
-def _data(_: Mapping[str, Any], results: Path) -> list[str]:
-    images = sorted({result["images"] for group in read_results(results).values() for result in group})
+def _data(_: Found, results: Path) -> list[str]:
+    images = sorted({result.images for group in read_results(results).values() for result in group})
     return [
         "*Report.* Galaxy10 SDSS, 69 x 69 pixels, nine classes: class 5 (17 images) is left out. The division into "
         "training, validation and test images was drawn again without a seed, and its folders hold 22,160 files for "
@@ -103,7 +104,7 @@ def _data(_: Mapping[str, Any], results: Path) -> list[str]:
     ]
 
 
-def _balance(_: Mapping[str, Any], results: Path) -> list[str]:
+def _balance(_: Found, results: Path) -> list[str]:
     scores = [row["f1"] for row in _rows(results, "balance")]
     spread = f", {max(scores) - min(scores):.3f} between the best and the worst" if scores else ""
     return [
@@ -116,7 +117,7 @@ def _balance(_: Mapping[str, Any], results: Path) -> list[str]:
     ]
 
 
-def _scratch(found: Mapping[str, Any], results: Path) -> list[str]:
+def _scratch(found: Found, results: Path) -> list[str]:
     names = {"scratch": "best from scratch: dropout, batch normalisation", "batch_norm": "the same without dropout"}
     return [
         "*Report.* The bigger network with dropout and batch normalisation is the best of seven combinations.\n",
@@ -128,7 +129,7 @@ def _scratch(found: Mapping[str, Any], results: Path) -> list[str]:
     ]
 
 
-def _transfer(found: Mapping[str, Any], _: Path) -> list[str]:
+def _transfer(found: Found, _: Path) -> list[str]:
     names = {"vgg_features": "VGG-16, frozen", "vgg_block5": "VGG-16, tuned from block 5"}
     return [
         "*Report.* VGG-16 tuned from block 5. It gives 7,221,145 trainable parameters; the correct sum is 7,211,145.\n",
@@ -137,7 +138,7 @@ def _transfer(found: Mapping[str, Any], _: Path) -> list[str]:
     ]
 
 
-def _folds(_: Mapping[str, Any], results: Path) -> list[str]:
+def _folds(_: Found, results: Path) -> list[str]:
     path = results / "table-folds.json"
     ours = "Ours: not measured yet.\n"
     if path.exists():
@@ -168,7 +169,7 @@ def _pictures(*_: Any) -> list[str]:
     ]
 
 
-def _ensemble(found: Mapping[str, Any], _: Path) -> list[str]:
+def _ensemble(found: Found, _: Path) -> list[str]:
     names = {
         "ensemble": "0.6 scratch + 0.4 VGG-16 tuned from block 5",
         "ensemble_optimised": "not the report's: hyper-optimised and VGG-16, shares from validation",
@@ -179,9 +180,9 @@ def _ensemble(found: Mapping[str, Any], _: Path) -> list[str]:
     ]
 
 
-def _optimised(found: Mapping[str, Any], _: Path) -> list[str]:
+def _optimised(found: Found, _: Path) -> list[str]:
     names = {"optimised": "hyper-optimised", "small_alone": "ours, from labels alone", "telescopes": "ours, shipped"}
-    costs = [f"{title} {found[name][0]['macs'] / 1e6:.1f} million" for name, title in names.items() if name in found]
+    costs = [f"{title} {found[name][0].macs / 1e6:.1f} million" for name, title in names.items() if name in found]
     return [
         "*Report.* Bayesian optimisation of the accuracy over two convolutions. The network that it calls small has "
         "392,137 parameters and 225 million multiply-adds, 13 times those of its network from scratch.\n",
@@ -192,7 +193,7 @@ def _optimised(found: Mapping[str, Any], _: Path) -> list[str]:
     ]
 
 
-def _detection(_: Mapping[str, Any], results: Path) -> list[str]:
+def _detection(_: Found, results: Path) -> list[str]:
     path, rows = results / "detectors.json", []
     for detector in json.loads(path.read_text(encoding="utf-8"))["detectors"] if path.exists() else []:
         scores = detector["int8"].get("gz_frames", {}) if not detector.get("apart") else {}

@@ -9,7 +9,8 @@ from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.classifier_results import scores
+from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, scores
+from galaxy_edge.benchmarks.accuracy.records.classification import Scores, StudyResult
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.run import RunError, write_json
 from helpers.paths import ROOT
@@ -96,7 +97,7 @@ def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_pa
         page(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "scratch"}', "null"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "scratch"}', "null", '{"float": {"sets": []}}'])
 def test_damaged_result_is_named(content, tmp_path):
     """The message names the file, and with it the evaluation to repeat."""
     (tmp_path / "scratch-seed1.json").write_text(content)
@@ -120,5 +121,24 @@ def test_scores_of_each_source():
     dataset = GalaxyDataset(CLASSES, labels, ("",) * 4, tuple("abcd"), ("one", "one", "two", "two"), (), 0.3)
     probabilities = np.eye(9)[[0, 1, 2, 8]]
     found = scores(probabilities, dataset)
-    assert found["accuracy"] == 0.75
-    assert found["sets"]["one"]["accuracy"] == 1.0 and found["sets"]["two"]["accuracy"] == 0.5
+    assert found.accuracy == 0.75
+    assert found.sets["one"].accuracy == 1.0 and found.sets["two"].accuracy == 0.5
+    assert Scores.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*-seed*.json")), ids=lambda path: path.stem)
+def test_saved_results_are_kept_to_the_byte(path, tmp_path):
+    """Files of earlier versions lack some values, which are not added."""
+    write_json(tmp_path / path.name, StudyResult.from_dict(json.loads(path.read_text(encoding="utf-8"))).to_dict())
+    assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_result_of_an_earlier_version(tmp_path):
+    """What it does not record is None, is not shown and is not written."""
+    write_json(tmp_path / "small-seed1.json", result("small", 1, 0.7, temperature=1.0))
+    [read] = read_results(tmp_path)["small"]
+    whole = read.scores["float"]
+    assert (read.recipes, read.int8_bytes, list(read.scores)) == (None, None, ["float", "float_levelled"])
+    assert (whole.intervals, whole.classes, whole.within_experts, len(whole.confusion)) == (None, None, None, 0)
+    assert not {"intervals", "classes", "within_experts", "confusion"} & set(read.to_dict()["float"])
+    assert "experts' interval" not in page(tmp_path)

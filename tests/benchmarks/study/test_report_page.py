@@ -30,8 +30,10 @@ def test_page_without_results_has_every_section(tmp_path):
 def test_scores_and_tables_are_those_of_the_files(tmp_path):
     """Means and spreads over seeds; tables by macro F1."""
     for seed, accuracy in ((1, 0.6), (2, 0.7)):
-        result = {"name": "scratch", "seed": seed, "split": "x", "images": 50, "macs": 1, "recipes": [{"balance": "partial"}],
-                  "float": {"accuracy": accuracy, "macro_f1": accuracy - 0.1}}  # fmt: skip
+        scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.1, "coarse_accuracy": 0.9, "ece": 0.03, "images": 50,
+                  "recall": {}, "sets": {}}  # fmt: skip
+        result = {"name": "scratch", "seed": seed, "split": "x", "images": 50, "macs": 1, "parameters": 1,
+                  "weights": [1.0], "recipes": [{"balance": "partial"}], "float": scores}  # fmt: skip
         (tmp_path / f"scratch-seed{seed}.json").write_text(json.dumps(result))
     rows = [{"name": name, "f1": f1, "epochs": 20, "seeds": [1, 2]} for name, f1 in (("simple", 0.4), ("bigger", 0.5))]
     (tmp_path / "table-scratch.json").write_text(json.dumps(rows))

@@ -1,0 +1,134 @@
+"""The results of the classification study as records.
+
+Their JSON is that of ``NAME-seedN.json``. Optional values are missing in files of earlier versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ....models.metrics import ClassificationMetrics
+from .evaluation import ExpertCounts
+
+KINDS = ("float", "float_levelled", "int8", "int8_levelled")
+"""The float and the int8 network, on the images unchanged and with normalised levels; in the order of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceScores(ClassificationMetrics):
+    """Metrics of a classifier on the images of one source.
+
+    Attributes:
+        intervals: 95 %, see `models.classification_metrics.classification_intervals`; None where not recorded.
+    """
+
+    intervals: Mapping[str, Any] | None = None
+
+    def interval(self, key: str) -> Sequence[float] | None:
+        """Return the interval of a metric; None where there is none."""
+        found: Sequence[float] | None = (self.intervals or {}).get(key)
+        return found
+
+    def recall_interval(self, name: str) -> Sequence[float] | None:
+        """Return the interval of the recall of a class; None where there is none."""
+        found: Sequence[float] | None = (self.intervals or {}).get("recall", {}).get(name)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        values = super().to_dict()
+        return {name: value for name, value in values.items() if name != "intervals" or value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(SourceScores):
+    """Metrics of a classifier on a labelled data set.
+
+    Attributes:
+        ece_by_chance: calibration error that perfect probabilities would show on the same number of images; None
+            where not recorded.
+        classes: metrics of each class, see `training.study.significance.class_scores`; None where not recorded.
+        within_experts: None where no image has intervals of experts.
+        sets: metrics of each source of images.
+    """
+
+    ece_by_chance: float | None = None
+    classes: Mapping[str, Mapping[str, Any]] | None = None
+    within_experts: ExpertCounts | None = None
+    sets: Mapping[str, SourceScores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        values = super().to_dict()
+        if self.within_experts:
+            values["within_experts"] = dict(vars(self.within_experts))
+        values["sets"] = {name: source.to_dict() for name, source in self.sets.items()}
+        optional = ("ece_by_chance", "classes", "within_experts")
+        return {name: value for name, value in values.items() if name not in optional or value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned."""
+        experts = values.get("within_experts")
+        parts = {
+            "within_experts": ExpertCounts(**experts) if experts else None,
+            "sets": {name: SourceScores.from_dict(source) for name, source in values["sets"].items()},
+        }
+        return super().from_dict({**values, **parts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """A classifier, or the weighted average of several, measured on the test part.
+
+    Attributes:
+        name: of the result.
+        seed: of the first run's training.
+        split: hash of the split.
+        images: number of images of the test part.
+        recipes: of each run, the settings that results of one name have in common; None where not recorded.
+        weights: of the runs, with a sum of 1.
+        temperature: of the average.
+        parameters, macs: of all runs together.
+        scores: by what was measured, see `KINDS`; int8 only where a bundle was measured.
+        int8_bytes: size of the int8 file; None without a bundle.
+    """
+
+    name: str
+    seed: int
+    split: str
+    images: int
+    recipes: Sequence[Mapping[str, Any]] | None = None
+    weights: Sequence[float]
+    temperature: float = 1.0
+    parameters: int
+    macs: int
+    scores: Mapping[str, Scores]
+    int8_bytes: int | None = None
+
+    def recipe(self, key: str) -> str:
+        """Return the different values of a setting of the runs, separated by commas."""
+        return ", ".join(dict.fromkeys(str(recipe[key]) for recipe in self.recipes or () if key in recipe))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; the scores are next to the other values."""
+        values = {name: value for name, value in vars(self).items() if name not in ("scores", "int8_bytes")}
+        if self.recipes is None:
+            del values["recipes"]
+        for kind in (kind for kind in KINDS if kind in self.scores):
+            if kind == "int8":
+                values["int8_bytes"] = self.int8_bytes
+            values[kind] = self.scores[kind].to_dict()
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: the values are not those of a result.
+        """
+        scores = {kind: Scores.from_dict(values[kind]) for kind in KINDS if kind in values or kind == "float"}
+        return cls(**{name: value for name, value in values.items() if name not in KINDS}, scores=scores)
