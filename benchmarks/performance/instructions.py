@@ -1,11 +1,11 @@
-"""Count the arm64 instructions of a raw frame.
+"""Count the arm64 instructions of a raw frame, and of each shipped network.
 
-They are those of front end, windows, and one inference of the detector.
+Those of a frame are counted by stage: front end, windows, and one inference of the detector of raw frames.
 
 ``python -m galaxy_edge.benchmarks.performance.instructions FRAME.fit --qemu QEMU --root ROOT --out FILE.json``
 
-QEMU is the ``qemu-aarch64`` of Debian's qemu-user 7.2 (the static one has no plug-ins). ROOT is an arm64 userland with
-the device's packages in ROOT/site, and gcc builds the plug-in that counts:
+QEMU is the ``qemu-aarch64`` of Debian 12's qemu-user 7.2 (the static one has no plug-ins). ROOT is an arm64 userland
+with the device's packages in ROOT/site, and gcc builds the plug-in that counts:
 
 * ``mmdebstrap --variant=extract --mode=root --architectures=arm64 --include=python3,libgomp1,libstdc++6 bookworm ROOT``
 * ``pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_27_aarch64 --platform
@@ -31,6 +31,8 @@ from ...errors import UsageError
 from ...models.images.decoder import decode_image
 
 STAGES = ("planes", "measure", "stretch", "windows", "preprocess", "inference", "decode")
+NETWORKS = ("galaxy-classifier", "galaxy-detector", "galaxy-detector-raw")
+"""Shipped bundles; one inference of each is counted."""
 ROUNDS = 2
 _MARK = -7000
 _PLUGIN = r"""
@@ -61,10 +63,17 @@ API int qemu_plugin_install(u id, const void *info, int argc, char **argv) {
 """
 
 
-def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72") -> dict[str, float]:
-    """Return the millions of instructions of each of `STAGES`.
+def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72", site: Path | None = None) -> dict[str, float]:
+    """Return the millions of instructions of each of `STAGES` and `NETWORKS`.
 
     ``front_end`` is the sum of the first three.
+
+    Args:
+        frame: a raw frame with a Bayer pattern.
+        qemu: the emulator.
+        root: the arm64 userland.
+        site: folder of the device's packages; default: ``site`` in `root`.
+        cpu: the emulated processor; LiteRT chooses its kernels by it.
     """
     image = decode_image(frame.read_bytes(), frame.name)
     if image.raw is None or image.cfa is None:
@@ -74,15 +83,15 @@ def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72") -> dict[
         source.write_text(_PLUGIN)
         np.savez(mosaic, raw=image.raw, cfa=image.cfa)  # the guest has no astropy
         subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-w", "-o", str(plugin), str(source)], check=True)
-        path = f"{Path(__file__).parents[3]}:{root / 'site'}"
+        path = f"{site or root / 'site'}:{Path(__file__).parents[3]}"
         command = [str(qemu), "-cpu", cpu, "-plugin", str(plugin), "-E", f"PYTHONPATH={path}", "-L", str(root)]
         command += [str(root / "usr/bin/python3"), "-m", f"{__package__}.instructions", str(mosaic), "--guest"]
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         subprocess.run(command, check=True, env=os.environ | threads | {"COUNTS": str(counts)})
-        totals = [int(line) for line in counts.read_text().split()][-len(STAGES) - 1 :]
+        names = STAGES + NETWORKS
+        totals = [int(line) for line in counts.read_text().split()][-len(names) - 1 :]
     result = {
-        stage: round((after - before) / 1e6, 2)
-        for stage, before, after in zip(STAGES, totals, totals[1:], strict=False)
+        name: round((after - before) / 1e6, 2) for name, before, after in zip(names, totals, totals[1:], strict=False)
     }
     return result | {"front_end": round(sum(result[stage] for stage in STAGES[:3]), 2)}
 
@@ -95,11 +104,14 @@ def run_guest(mosaic: Path) -> None:
     from ...models.raw.extended_sources import extended_sources
     from ...models.raw.front_end import linear_planes, measure, stretch_planes
     from ...runtime.inference.detector import Detector
+    from ...runtime.inference.load import load_engine
 
     cv2.setNumThreads(1)
     with np.load(mosaic) as arrays:
         raw, pattern = arrays["raw"], str(arrays["cfa"])
     detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector-raw")))
+    bundles = [Bundle.load(shipped_bundle_path(name)) for name in NETWORKS]
+    networks = [(load_engine(bundle, "int8"), bundle.golden()["inputs"][:1]) for bundle in bundles]
     for _ in range(ROUNDS):
         _mark()
         planes, _ = linear_planes(raw, pattern)
@@ -116,9 +128,21 @@ def run_guest(mosaic: Path) -> None:
         _mark()
         detector.decode(outputs, model_input)
         _mark()
+        for engine, image in networks:
+            engine(image)
+            _mark()
+
+
+def packages(site: Path) -> dict[str, str]:
+    """Return the versions of the packages in `site` that do the work."""
+    names = ("ai_edge_litert", "numpy", "opencv_python_headless")
+    return {
+        name: path.name.split("-")[1].removesuffix(".dist") for name in names for path in site.glob(f"{name}-*-info")
+    }
 
 
 def _mark() -> None:
+    """Make a call to the system that the plug-in recognises."""
     with contextlib.suppress(OSError):
         os.close(_MARK)
 
@@ -139,7 +163,8 @@ def main() -> None:
         parser.error("--qemu and --root are needed")
     processors = ("cortex-a72", "cortex-a76")
     result = {cpu: count(options.frame, options.qemu, options.root, cpu) for cpu in processors}
-    text = json.dumps({"unit": "million instructions", "frame": options.frame.name, **result}, indent=2) + "\n"
+    head = {"unit": "million instructions", "frame": options.frame.name, "packages": packages(options.root / "site")}
+    text = json.dumps(head | result, indent=2) + "\n"
     print(text, end="")
     if options.out:
         options.out.write_text(text)

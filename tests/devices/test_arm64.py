@@ -9,10 +9,15 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
+from galaxy_edge.benchmarks.performance.instructions import count
 from helpers.command_line import galaxy_edge as command_line
+from helpers.paths import ROOT
 
+EXTRACT = ("mmdebstrap", "--variant=extract", "--mode=root")
+REFERENCE = ROOT / "benchmarks/reference/instructions.json"
 PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_27", "manylinux_2_28")
 GOLDEN = """
 import json, platform
@@ -30,43 +35,37 @@ print(json.dumps({"machine": platform.machine(), "same": same}))
 """
 
 
+def call(*command):
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def install(site, *what):
+    """Install packages for Python 3.11 on arm64."""
+    call(
+        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", site,
+        "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
+        "--abi", "cp311", "--abi", "abi3", "--abi", "none",
+        *(flag for name in PLATFORMS for flag in ("--platform", f"{name}_aarch64")), *what,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def arm64(wheel, tmp_path_factory):
-    """A function that runs Python of Debian 12 for arm64 with the device install."""
+def folder(tmp_path_factory):
+    """A folder with a system for arm64 in ``root``."""
     if shutil.which("mmdebstrap") is None:
         pytest.skip("needs mmdebstrap, to fetch a system for arm64 and an emulator")
     folder = tmp_path_factory.mktemp("arm64")
-    extract = ["mmdebstrap", "--variant=extract", "--mode=root"]
-    for command in (
-        [*extract, "--architectures=arm64", "--include=python3,libgomp1,libstdc++6", "bookworm", folder / "root"],
-        # The emulator of Debian 12 is too old for LiteRT; Debian 13's is linked statically and runs anywhere.
-        [*extract, "--include=qemu-user", "trixie", folder / "emulator"],
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--target",
-            folder / "root/site",
-            "--only-binary=:all:",
-            "--implementation",
-            "cp",
-            "--python-version",
-            "3.11",
-            "--abi",
-            "cp311",
-            "--abi",
-            "abi3",
-            "--abi",
-            "none",
-            *(flag for name in PLATFORMS for flag in ("--platform", f"{name}_aarch64")),
-            wheel,
-        ],
-    ):
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+    call(*EXTRACT, "--architectures=arm64", "--include=python3,libgomp1,libstdc++6", "bookworm", folder / "root")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arm64(wheel, folder):
+    """A function that runs Python of Debian 12 for arm64 with the device install."""
+    # The emulator of Debian 12 is too old for LiteRT; Debian 13's is linked statically and runs anywhere.
+    call(*EXTRACT, "--include=qemu-user", "trixie", folder / "emulator")
+    install(folder / "root/site", wheel)
     root = folder / "root"
     emulator = [
         folder / "emulator/usr/bin/qemu-aarch64",
@@ -110,3 +109,35 @@ def test_demo_gives_the_same_detections_on_arm64_as_here(arm64, tmp_path):
         for first, second in zip(emulated["detections"], native["detections"], strict=True):
             assert first["box"] == pytest.approx(second["box"], abs=0.02)
             assert first["score"] == pytest.approx(second["score"], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+@pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a76"])
+def test_a_frame_takes_no_more_instructions_than_before(counting, cpu):
+    """Each network, and each stage of a raw frame, within 3 % of the reference.
+
+    Stages of less than 3 million instructions vary with the interpreter's work; they may take a tenth of a million more.
+    """
+    frame, qemu, folder = counting
+    before = json.loads(REFERENCE.read_text())[cpu]
+    now = count(frame, qemu, folder / "root", cpu, folder / "counted")
+    assert now.keys() == before.keys()
+    more = {name: (before[name], now[name]) for name in now if now[name] > max(1.03 * before[name], before[name] + 0.1)}
+    assert not more, "run python -m galaxy_edge.benchmarks.performance.instructions if this is intended"
+
+
+@pytest.fixture(scope="module")
+def counting(folder, shared_data, tmp_path_factory):
+    """Frame, emulator with plug-ins, and folder with the packages of the reference in ``counted``."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc, to build the plug-in that counts")
+    reference = json.loads(REFERENCE.read_text())
+    # The emulator of Debian 12 has plug-ins; LiteRT 2.1 runs in it.
+    call(*EXTRACT, "--include=qemu-user", "bookworm", folder / "counter")
+    install(folder / "counted", *(f"{name}=={version}" for name, version in reference["packages"].items()))
+    (folder / "counted/galaxy_edge").symlink_to(ROOT)
+    path = tmp_path_factory.mktemp("frame") / reference["frame"]
+    with zipfile.ZipFile(shared_data / "seestar_subs/m94_night1.zip") as archive:
+        path.write_bytes(archive.read(next(name for name in archive.namelist() if name.endswith(path.name))))
+    return path, folder / "counter/usr/bin/qemu-aarch64", folder
