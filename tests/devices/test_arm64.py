@@ -129,7 +129,7 @@ def test_a_frame_takes_no_more_instructions_than_before(counting, cpu):
 
 @pytest.fixture(scope="module")
 def counting(folder, shared_data, tmp_path_factory):
-    """Frame, emulator with plug-ins, and folder with the packages of the reference in ``counted``."""
+    """Frame, emulator with plug-ins, and folder whose ``counted`` has the packages."""
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc, to build the plug-in that counts")
     reference = json.loads(REFERENCE.read_text())
