@@ -105,7 +105,8 @@ def evaluate_detectors(
             evaluate_again(title, folder, data, results)
             click.echo(f"measured again: {title}")
         return
-    click.echo(json.dumps(evaluate_runs(named, data, results, seed=seed, rounds=rounds, add=add), indent=1))
+    result = evaluate_runs(named, data, results, seed=seed, rounds=rounds, add=add)
+    click.echo(json.dumps(result.to_dict(), indent=1))
 
 
 @click.command("pictures")

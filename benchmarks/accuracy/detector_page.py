@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...models.intervals import interval_text
 from ...models.markdown import markdown_row, markdown_table
 from .detector_results import FILE, KINDS, RULE, read_saved
 from .records.evaluation import BASELINES
+from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
 from .report import NAMES as SITUATIONS
 
 OPERATING = (
@@ -26,39 +27,39 @@ def detector_page(results: Path) -> list[str]:
     if not (results / FILE).exists():
         return []
     saved = read_saved(results)
-    every = [row for row in saved["detectors"] if not row.get("apart")]
-    rows = [row for row in every if row.get("rule") == RULE]
-    earlier = [row for row in every if row.get("rule") != RULE]
-    apart = [row for row in saved["detectors"] if row.get("apart")]
+    every = [row for row in saved.detectors if not row.apart]
+    rows = [row for row in every if row.rule == RULE]
+    earlier = [row for row in every if row.rule != RULE]
+    apart = [row for row in saved.detectors if row.apart]
     parts = ["\n## Detectors\n", _about(saved, every) + "\n", *_sizes(every)]
     if rows:
         names = _names(rows)
-        parts += ["\n### mAP@0.5 in each situation\n", *_metric(rows, saved["baselines"], names, "map50")]
-        parts += ["\n### mAP@[.5:.95]\n", *_metric(rows, saved["baselines"], names, "map")]
-        parts += ["\n### AR@1, where a frame has one galaxy\n", *_metric(rows, saved["baselines"], names, "ar1")]
+        parts += ["\n### mAP@0.5 in each situation\n", *_metric(rows, saved.baselines, names, "map50")]
+        parts += ["\n### mAP@[.5:.95]\n", *_metric(rows, saved.baselines, names, "map")]
+        parts += ["\n### AR@1, where a frame has one galaxy\n", *_metric(rows, saved.baselines, names, "ar1")]
         parts += ["\n### At the operating threshold (int8)\n", _about_threshold(rows), *_operating(rows, names)]
     if earlier:
         parts += ["\n### Measured before the rule for ignored objects changed\n", EARLIER]
         parts += [*_metric(earlier, {}, _names(earlier), "map50"), "", *_operating(earlier, _names(earlier))]
     if apart:
         parts += ["\n### Other seeds, other images held out\n", *_sizes(apart, timed=False)]
-        parts += [f"\n{EARLIER}" if any(row.get("rule") != RULE for row in apart) else ""]
+        parts += [f"\n{EARLIER}" if any(row.rule != RULE for row in apart) else ""]
         parts += ["\nmAP@0.5:\n", *_metric(apart, {}, _names(apart), "map50")]
         parts += ["\nAt the operating threshold (int8):\n", *_operating(apart, _names(apart))]
     return parts
 
 
-def _about_threshold(rows: list[dict[str, Any]]) -> str:
-    whole = [row["name"] for row in rows if row.get("chosen_on") != "half"]
+def _about_threshold(rows: Sequence[DetectorRow]) -> str:
+    whole = [row.name for row in rows if row.chosen_on != "half"]
     return OPERATING + (f" Chosen on both halves, by an earlier version: {', '.join(whole)}." if whole else "") + "\n"
 
 
-def _names(rows: list[dict[str, Any]]) -> list[str]:
-    return [name for name in SITUATIONS if any(name in row["int8"] for row in rows)]
+def _names(rows: Sequence[DetectorRow]) -> list[str]:
+    return [name for name in SITUATIONS if any(name in row.int8 for row in rows)]
 
 
-def _about(saved: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    machine = saved["machine"]
+def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
+    machine = saved.machine
     about = (
         "Trained on the same images, evaluated on images that were held out of all trainings. In brackets: 95 % "
         "intervals, of average precision by drawing frames with replacement. The held-out images are a development "
@@ -67,49 +68,50 @@ def _about(saved: dict[str, Any], rows: list[dict[str, Any]]) -> str:
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
         "themselves. Core-hours are the processor time of the training, all threads. Latency of the int8 file on one "
         f"thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
-        f"{saved['rounds']} rounds: a comparison of networks, not the latency on a Raspberry Pi."
+        f"{saved.rounds} rounds: a comparison of networks, not the latency on a Raspberry Pi."
     )
     if len(rows) > 1:
-        hours = [row["core_hours"] for row in rows[1:]]
+        hours = [row.core_hours for row in rows[1:]]
         about += (
             f"\n\nThe budget under which architectures are compared: {max(hours):.1f} core-hours each "
             f"({min(hours):.2f} to {max(hours):.2f} were used). The first row is outside of the comparison and had "
-            f"{rows[0]['core_hours']:.1f}."
+            f"{rows[0].core_hours:.1f}."
         )
     return about
 
 
-def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
+def _sizes(rows: Sequence[DetectorRow], timed: bool = True) -> list[str]:
     latency = ("min ms", "median ms") if timed else ()
     heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed")
     lines = markdown_table(["", *heads], [])
     for row in rows:
-        times = (f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}") if timed else ()
+        times = (f"{row.min_ms:.2f}", f"{row.median_ms:.2f}") if timed else ()
         lines.append(
             markdown_row(
                 [
-                    row["name"],
-                    f"{row['parameters']:,}",
-                    f"{row['macs'] / 1e6:.1f}",
-                    f"{row['int8_bytes'] / 1024:.0f}",
+                    row.name,
+                    f"{row.parameters:,}",
+                    f"{row.macs / 1e6:.1f}",
+                    f"{row.int8_bytes / 1024:.0f}",
                     *times,
-                    f"{row['core_hours']:.1f}",
-                    f"{row['images']:,}",
-                    str(row["seed"]),
+                    f"{row.core_hours:.1f}",
+                    f"{row.images:,}",
+                    str(row.seed),
                 ]
             )
         )
     return lines
 
 
-def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[str], key: str) -> list[str]:
-    shown = [name for name in names if rows[0]["int8"][name]["boxes"] and rows[0]["int8"][name][key] is not None]
+def _metric(rows: Sequence[DetectorRow], baselines: Mapping[str, BySituation], names: list[str], key: str) -> list[str]:
+    first = rows[0].int8
+    shown = [name for name in names if first[name].boxes and getattr(first[name], key) is not None]
     lines = markdown_table(["", *(SITUATIONS[name] for name in shown)], [])
-    counts = (f"{rows[0]['int8'][name]['frames']} / {rows[0]['int8'][name]['boxes']}" for name in shown)
+    counts = (f"{first[name].frames} / {first[name].boxes}" for name in shown)
     lines.append(markdown_row(["frames / galaxies", *counts]))
     for row in rows:
         lines += [
-            markdown_row([f"{row['name']}, {kind}", *(_cell(row[variant].get(name), key) for name in shown)])
+            markdown_row([f"{row.name}, {kind}", *(_cell(row.variant(variant).get(name), key) for name in shown)])
             for variant, kind in KINDS.items()
         ]
     lines += [
@@ -120,26 +122,25 @@ def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[s
     return lines
 
 
-def _operating(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+def _operating(rows: Sequence[DetectorRow], names: list[str]) -> list[str]:
     lines = markdown_table(["", "threshold", *(SITUATIONS[name] for name in names)], [])
-    first = [rows[0]["int8"].get(name, {}).get("operating") for name in names]
+    first = [metrics.operating if (metrics := rows[0].int8.get(name)) else None for name in names]
     if any(first):
-        counts = (f"{found['frames']} / {found['boxes']}" if found else "" for found in first)
+        counts = (f"{found.frames} / {found.boxes}" if found else "" for found in first)
         lines.append(markdown_row(["frames / galaxies", "", *counts]))
     for row in rows:
         cells = []
         for name in names:
-            metrics = row["int8"][name]
-            parts = [f"{_cell(metrics, 'precision')} / {_cell(metrics, 'recall')}"] if metrics["boxes"] else []
-            if metrics["fp_per_frame"] is not None:
+            metrics = row.int8[name]
+            parts = [f"{_cell(metrics, 'precision')} / {_cell(metrics, 'recall')}"] if metrics.boxes else []
+            if metrics.fp_per_frame is not None:
                 parts.append(f"{_cell(metrics, 'fp_per_frame')} per frame")
             cells.append("; ".join(parts))
-        lines.append(markdown_row([row["name"], f"{row['threshold']:.2f}", *cells]))
+        lines.append(markdown_row([row.name, f"{row.threshold:.2f}", *cells]))
     return lines
 
 
-def _cell(metrics: dict[str, Any] | None, key: str) -> str:
+def _cell(metrics: SavedMetrics | None, key: str) -> str:
     """Return a figure with its interval, if there is one."""
-    if metrics is None or metrics.get(key) is None:
-        return ""
-    return f"{metrics[key]:.3f}" + interval_text(metrics.get("intervals", {}).get(key))
+    value = getattr(metrics, key, None)
+    return "" if metrics is None or value is None else f"{value:.3f}{interval_text(metrics.interval(key))}"

@@ -8,26 +8,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...devices.engines import ENGINE_NAMES
 from ...devices.probe import probe
 from ...models.bundle import Bundle
+from ...models.metrics import DetectionMetrics
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ..performance.latency import bench
 from .evaluate import evaluate_variants
-from .records.evaluation import BASELINES, SizedMetrics
+from .records.evaluation import BASELINES
+from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
 
 logger = logging.getLogger(__name__)
 
 FILE = "detectors.json"
 KINDS = {"fp32": "float", "int8": "int8"}
-KEPT = (
-    "map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "operating", "intervals",
-    "sizes",
-)  # fmt: skip
-"""The metrics that are saved."""
 RULE = "either share"
 """How detections of ignored objects are recognised, see `models.coco.ignored_overlap`; rows without it, of versions
 before it, counted them as false where half of the detection lay outside of the ignored box."""
@@ -42,7 +40,7 @@ def evaluate_detectors(
     seed: int = 1,
     rounds: int = 50,
     add: bool = False,
-) -> dict[str, Any]:
+) -> DetectorComparison:
     """Evaluate the bundles of several runs on the same held-out images.
 
     They are timed in turns, and the results are saved.
@@ -61,9 +59,7 @@ def evaluate_detectors(
             not timed.
 
     Returns:
-        ``detectors``: a row for each, with name, seed, parameters, macs, int8_bytes, core_hours, images (scenes seen in
-        training), min_ms and median_ms (int8, one thread), threshold, fp32 and int8 (situation -> metrics), apart; and
-        ``baselines`` (name -> situation -> metrics), ``machine``, ``rounds``, ``judged_on`` (data, split, seed).
+        The comparison, as it is saved.
 
     Raises:
         RunError: a run is not finished or not exported, two were trained on different data, or there are no saved
@@ -73,7 +69,7 @@ def evaluate_detectors(
     records = {name: read_record(run) for name, run in runs.items()}
     bundles = {name: _bundle_of(run, records[name]) for name, run in runs.items()}
     first = next(iter(records.values())).data
-    basis = saved["judged_on"] if saved else {"data": first["hash"], "split": first["split"], "seed": seed}
+    basis = saved.judged_on if saved else {"data": first["hash"], "split": first["split"], "seed": seed}
     if any(record.data["hash"] != basis["data"] for record in records.values()):
         raise RunError(
             "the runs were not trained on the same data, so one may have been trained on images that another held out"
@@ -86,22 +82,24 @@ def evaluate_detectors(
         raise RunError(f"the saved results are of scenes of seed {basis['seed']}, not {seed}")
     timed_bundles = [bundles[name] for name in bundles if not apart[name]]
     machine, latencies = _time(timed_bundles, rounds) if timed_bundles else ({}, {})
-    rows, baselines = [], dict[str, dict[str, Any]]()
+    rows, baselines = list[DetectorRow](), dict[str, BySituation]()
     for name, bundle in bundles.items():
-        row = {"name": name, **_describe(records[name]), "apart": apart[name]}
-        row["int8_bytes"] = len(bundle.read("int8.tflite"))
-        row |= {} if apart[name] else latencies[bundle.hash]
-        metrics, measured_baselines = _measure(name, bundle, data, seed)
-        rows.append(row | metrics | {"rule": RULE, "bundle": bundle.hash})
+        times: Mapping[str, Any] = {} if apart[name] else latencies[bundle.hash]
+        measured, measured_baselines = _measure(name, bundle, data, seed)
+        rows.append(
+            DetectorRow(name=name, apart=apart[name], **_describe(records[name]), **times, **vars(measured)),
+        )
         # Each input size has its own baselines; those of the first detector are saved.
         baselines = baselines or measured_baselines
     if saved:
-        others = [row for row in saved["detectors"] if row["name"] not in bundles]
-        result = saved | {"detectors": others + rows}
+        others = [row for row in saved.detectors if row.name not in bundles]
+        result = replace(saved, detectors=others + rows)
     else:
-        result = {"detectors": rows, "baselines": baselines, "machine": machine, "rounds": rounds, "judged_on": basis}
+        result = DetectorComparison(
+            detectors=rows, baselines=baselines, machine=machine, rounds=rounds, judged_on=basis
+        )
     results.mkdir(parents=True, exist_ok=True)
-    write_json(results / FILE, result)
+    write_json(results / FILE, result.to_dict())
     return result
 
 
@@ -138,37 +136,51 @@ def _time(bundles: list[Bundle], rounds: int) -> tuple[dict[str, Any], dict[str,
     return timed["machine"], latencies
 
 
-def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured of a bundle: the values of `DetectorRow` with these names."""
+
+    int8_bytes: int
+    threshold: float
+    fp32: BySituation
+    int8: BySituation
+    chosen_on: str
+    rule: str
+    bundle: str
+
+
+def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[_Measured, dict[str, BySituation]]:
     """Measure the float and the int8 variant of a detector on held-out images.
 
     Returns:
-        ``threshold``, and variant -> situation -> metrics; and baseline -> situation -> metrics.
+        The measured values; and the baselines.
     """
-    measured: dict[str, Any] = {}
-    baselines = dict[str, dict[str, Any]]()
     logger.info("evaluating %s", name)
     found = evaluate_variants(
         bundle, data, tuple(KINDS), ENGINE_NAMES[0], 1, lambda done, total: None, held_out=True, seed=seed
     )
-    for variant in KINDS:
-        situations = found[variant].situations
-        measured["threshold"] = found[variant].threshold
-        measured["chosen_on"] = "half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all"
-        measured[variant] = {name: _kept(metrics) for name, metrics in situations.items()}
-        for baseline in BASELINES:
-            baselines.setdefault(
-                baseline,
-                {name: _kept(metrics.baselines[baseline]) for name, metrics in situations.items()},
-            )
-    return measured, baselines
+    situations = found["fp32"].situations
+    measured = _Measured(
+        int8_bytes=len(bundle.read("int8.tflite")),
+        threshold=found["int8"].threshold,
+        fp32={name: _kept(metrics) for name, metrics in situations.items()},
+        int8={name: _kept(metrics) for name, metrics in found["int8"].situations.items()},
+        chosen_on="half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all",
+        rule=RULE,
+        bundle=bundle.hash,
+    )
+    baselines = {
+        baseline: {name: _kept(metrics.baselines[baseline]) for name, metrics in situations.items()}
+        for baseline in BASELINES
+    }
+    return measured, dict[str, BySituation](baselines)
 
 
-def _kept(metrics: SizedMetrics) -> dict[str, Any]:
-    values = metrics.to_dict()
-    return {key: values[key] for key in KEPT}
+def _kept(metrics: DetectionMetrics) -> SavedMetrics:
+    return SavedMetrics.from_dict(metrics.to_dict())
 
 
-def evaluate_again(name: str, path: Path, data: Path, results: Path) -> dict[str, Any]:
+def evaluate_again(name: str, path: Path, data: Path, results: Path) -> DetectorComparison:
     """Measure the bundle of a saved row again, by the rules of today, and save it.
 
     Its costs and latency stay.
@@ -184,26 +196,35 @@ def evaluate_again(name: str, path: Path, data: Path, results: Path) -> dict[str
         RunError: there is no such row, or the bundle is of another training.
     """
     saved = read_saved(results)
-    bundle, basis = Bundle.load(path, "detect"), saved["judged_on"]
-    row = next((row for row in saved["detectors"] if row["name"] == name), None)
+    bundle, basis, row = Bundle.load(path, "detect"), saved.judged_on, saved.row(name)
     if row is None:
-        raise RunError(f"there is no '{name}' in {results / FILE}: {', '.join(r['name'] for r in saved['detectors'])}")
+        raise RunError(f"there is no '{name}' in {results / FILE}: {', '.join(r.name for r in saved.detectors)}")
     manifest = bundle.manifest
-    if manifest.data.hash != basis["data"] or manifest.data.split["seed"] != row["seed"]:
+    if manifest.data.hash != basis["data"] or manifest.data.split["seed"] != row.seed:
         raise RunError(f"{path} was trained on other images than '{name}': evaluate its run")
-    if manifest.network.parameters != row["parameters"]:
-        raise RunError(f"{path} has {manifest.network.parameters} parameters, '{name}' has {row['parameters']}")
-    metrics, baselines = _measure(name, bundle, data, basis["seed"])
-    row |= metrics | {"rule": RULE, "bundle": bundle.hash, "int8_bytes": len(bundle.read("int8.tflite"))}
-    result = saved | ({} if row.get("apart") else {"baselines": baselines})
-    write_json(results / FILE, result)
+    if manifest.network.parameters != row.parameters:
+        raise RunError(f"{path} has {manifest.network.parameters} parameters, '{name}' has {row.parameters}")
+    measured, baselines = _measure(name, bundle, data, basis["seed"])
+    after = replace(row, **vars(measured))
+    result = replace(
+        saved,
+        detectors=[after if other is row else other for other in saved.detectors],
+        baselines=saved.baselines if row.apart else baselines,
+    )
+    write_json(results / FILE, result.to_dict())
     return result
 
 
-def read_saved(results: Path) -> dict[str, Any]:
-    """Read the saved results."""
+def read_saved(results: Path) -> DetectorComparison:
+    """Read the saved results.
+
+    Raises:
+        RunError: there are none, or the file is damaged.
+    """
     path = results / FILE
     if not path.exists():
         raise RunError(f"{path} does not exist, so there is nothing to add to: evaluate without --add first")
-    saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return saved
+    try:
+        return DetectorComparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate-detectors': {error!r}") from None

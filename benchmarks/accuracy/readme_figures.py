@@ -23,6 +23,7 @@ from .detector_results import read_saved
 from .raw_results import raw_readme_lines
 from .records.classification import Scores, StudyResult
 from .records.evaluation import BASELINES
+from .records.saved import SavedMetrics
 from .report import NAMES
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
@@ -43,12 +44,12 @@ def figures() -> str:
 
 def _detector_lines(bundle: Bundle) -> list[str]:
     saved = read_saved(RESULTS)
-    row = next((row for row in saved["detectors"] if row.get("bundle") == bundle.hash), None)
+    row = next((row for row in saved.detectors if row.bundle == bundle.hash), None)
     if row is None:
         return _manifest_lines(bundle.manifest)
-    names = [name for name in NAMES if name in row["int8"] and row["int8"][name]["boxes"]]
-    columns = [*((row[kind], title) for kind, title in (("int8", "int8"), ("fp32", "float32")))]
-    columns += [(saved["baselines"][key], title) for key, title in BASELINES.items()]
+    names = [name for name in NAMES if name in row.int8 and row.int8[name].boxes]
+    columns = [*((row.variant(kind), title) for kind, title in (("int8", "int8"), ("fp32", "float32")))]
+    columns += [(saved.baselines[key], title) for key, title in BASELINES.items()]
     lines = [
         f"Detector ({_network(bundle.manifest)}), on frames that were never trained on; mAP@0.5 with its 95 % "
         "interval, and mAP@[.5:.95]:",
@@ -56,18 +57,18 @@ def _detector_lines(bundle: Bundle) -> list[str]:
     ]
     rows = []
     for name in names:
-        counts = f"{NAMES[name]} ({row['int8'][name]['frames']} frames, {row['int8'][name]['boxes']} galaxies)"
+        counts = f"{NAMES[name]} ({row.int8[name].frames} frames, {row.int8[name].boxes} galaxies)"
         rows.append([counts, *(_pair(values[name]) for values, _ in columns)])
     lines += markdown_table(["", *(title for _, title in columns)], rows)
-    survey = saved["baselines"]["centre_box"]["gz_frames"]
+    survey = saved.baselines["centre_box"]["gz_frames"]
     lines += [
         "",
-        f"Galaxy Zoo frames are centred on their galaxies: the constant box finds {survey['recall']:.0%} of them. All "
+        f"Galaxy Zoo frames are centred on their galaxies: the constant box finds {survey.recall:.0%} of them. All "
         "baselines but the first SEP are fitted on the training share. Frames of a kind that networks were compared on "
         "are a development set, the LCO frames too.",
         "",
-        f"At the operating threshold ({row['threshold']:.2f}), int8, on frames that are not for choosing it: "
-        + "; ".join(_operating(NAMES[name], row["int8"][name]) for name in NAMES if name in row["int8"])
+        f"At the operating threshold ({row.threshold:.2f}), int8, on frames that are not for choosing it: "
+        + "; ".join(_operating(NAMES[name], row.int8[name]) for name in NAMES if name in row.int8)
         + ".",
     ]
     return lines
@@ -106,19 +107,19 @@ def _pair_of_export(metrics: dict[str, Any]) -> str:
     return f"{metrics['map50']:.2f} ({metrics['map']:.2f})"
 
 
-def _operating(title: str, metrics: dict[str, Any]) -> str:
+def _operating(title: str, metrics: SavedMetrics) -> str:
     """Return precision, recall and false detections with their intervals.
 
     Numbers of objects are included.
     """
-    counts, limits, parts = metrics["operating"], metrics["intervals"], []
-    if metrics["precision"] is not None and counts["boxes"]:
-        precision = f"precision {metrics['precision']:.2f}{interval_text(limits['precision'], 2)}"
-        recall = f"recall {metrics['recall']:.2f}{interval_text(limits['recall'], 2)} of {counts['boxes']}"
+    counts, parts = metrics.operating, []
+    if counts and metrics.precision is not None and counts.boxes:
+        precision = f"precision {metrics.precision:.2f}{interval_text(metrics.interval('precision'), 2)}"
+        recall = f"recall {metrics.recall:.2f}{interval_text(metrics.interval('recall'), 2)} of {counts.boxes}"
         parts.append(f"{precision}, {recall}")
-    if metrics["fp_per_frame"] is not None:
-        rate = f"{metrics['fp_per_frame']:.3f}{interval_text(limits['fp_per_frame'])}"
-        parts.append(f"{rate} false detections per frame without galaxies (of {counts['negatives']})")
+    if counts and metrics.fp_per_frame is not None:
+        rate = f"{metrics.fp_per_frame:.3f}{interval_text(metrics.interval('fp_per_frame'))}"
+        parts.append(f"{rate} false detections per frame without galaxies (of {counts.negatives})")
     return f"{title}: {', '.join(parts)}"
 
 
@@ -169,8 +170,8 @@ def _network(manifest: Manifest) -> str:
     return f"{size}, {network.parameters / 1e3:.0f} thousand parameters, {network.macs / 1e6:.1f} million MACs"
 
 
-def _pair(metrics: dict[str, Any]) -> str:
-    return f"{metrics['map50']:.2f}{interval_text(metrics['intervals']['map50'], 2)} ({metrics['map']:.2f})"
+def _pair(metrics: SavedMetrics) -> str:
+    return f"{metrics.map50:.2f}{interval_text(metrics.interval('map50'), 2)} ({metrics.map:.2f})"
 
 
 def with_current_figures(text: str) -> str:

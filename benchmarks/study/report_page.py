@@ -16,6 +16,7 @@ import numpy as np
 
 from ...models.markdown import markdown_table
 from ..accuracy.classifier_results import read_results
+from ..accuracy.detector_results import FILE, read_saved
 from ..accuracy.records.classification import StudyResult
 
 FOUND = {
@@ -194,11 +195,12 @@ def _optimised(found: Found, _: Path) -> list[str]:
 
 
 def _detection(_: Found, results: Path) -> list[str]:
-    path, rows = results / "detectors.json", []
-    for detector in json.loads(path.read_text(encoding="utf-8"))["detectors"] if path.exists() else []:
-        scores = detector["int8"].get("gz_frames", {}) if not detector.get("apart") else {}
-        if "map50" in scores:
-            rows.append((detector["name"], f"{scores['map50']:.3f}", f"{detector['macs'] / 1e6:.1f}"))
+    detectors = read_saved(results).detectors if (results / FILE).exists() else ()
+    rows = [
+        (row.name, f"{scores.map50:.3f}", f"{row.macs / 1e6:.1f}")
+        for row in detectors
+        if not row.apart and (scores := row.int8.get("gz_frames")) and scores.map50 is not None
+    ]
     table = markdown_table(["ours, int8, Galaxy Zoo frames", "mAP@0.5", "million MACs"], rows)
     return [
         "*Report.* SSD MobileNetV2 FPNLite 320, tuned on 1,999 frames of Galaxy Zoo 2 boxed by hand (1,439 / 200 / "

@@ -9,12 +9,13 @@ import shutil
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.detector_page import detector_page
-from galaxy_edge.benchmarks.accuracy.detector_results import FILE, evaluate_again, evaluate_detectors
+from galaxy_edge.benchmarks.accuracy.detector_results import FILE, evaluate_again, evaluate_detectors, read_saved
 from galaxy_edge.benchmarks.accuracy.results_page import page
 from galaxy_edge.models import intervals
 from galaxy_edge.models.bundle import Bundle
-from galaxy_edge.training.run import RunError
+from galaxy_edge.training.run import RunError, write_json
 from helpers.labelled_sets import make_sets
+from helpers.paths import ROOT
 
 pytest.importorskip("pycocotools", reason="needs the bench extra")
 pytest.importorskip("sep", reason="needs the export extra")
@@ -43,7 +44,7 @@ def test_result_and_page(run, tmp_path, caplog):
     """The page shows the saved numbers, all measured on the same images."""
     caplog.set_level(logging.INFO, "galaxy_edge.benchmarks")
     sets = make_sets(tmp_path, survey=4, deepsky=6, fields=2)
-    result = evaluate_detectors({"ours": run, "stock": run}, sets, tmp_path / "results", rounds=2)
+    result = evaluate_detectors({"ours": run, "stock": run}, sets, tmp_path / "results", rounds=2).to_dict()
     assert json.loads((tmp_path / "results" / FILE).read_text()) == result
     expected = ["evaluating ours", "evaluating stock"]
     assert [message for message in caplog.messages if message.startswith("evaluating")] == expected
@@ -78,7 +79,7 @@ def test_row_is_measured_again_without_its_run(run, tmp_path, caplog):
     Measuring needs their bundle only, not their run.
     """
     sets, results = make_sets(tmp_path, survey=4, deepsky=6, fields=2), tmp_path / "results"
-    before = evaluate_detectors({"ours": run}, sets, results, rounds=1)
+    before = evaluate_detectors({"ours": run}, sets, results, rounds=1).to_dict()
     older = {key: value for key, value in before["detectors"][0].items() if key not in ("rule", "bundle")}
     (results / FILE).write_text(json.dumps(before | {"detectors": [older]}))
     assert "### Measured before the rule" in "\n".join(detector_page(results))
@@ -91,7 +92,7 @@ def test_row_is_measured_again_without_its_run(run, tmp_path, caplog):
     (results / FILE).write_text(json.dumps(before | {"detectors": [older]}))
     caplog.set_level(logging.INFO, "galaxy_edge.benchmarks")
     caplog.clear()
-    after = evaluate_again("ours", run / "galaxy-detector", sets, results)
+    after = evaluate_again("ours", run / "galaxy-detector", sets, results).to_dict()
     assert caplog.messages.count("evaluating ours") == 1, "it takes minutes"
     assert after["detectors"] == before["detectors"] and after["baselines"] == before["baselines"]
     assert "### Measured before the rule" not in "\n".join(detector_page(results))
@@ -127,7 +128,7 @@ def of_another_seed(run, folder, seed):
 def test_run_that_held_out_other_images_is_listed_apart(run, tmp_path):
     """Its accuracy is of other images, so it must not stand in the same table."""
     other, sets = of_another_seed(run, tmp_path / "other", 9), make_sets(tmp_path, survey=4, deepsky=6, fields=2)
-    result = evaluate_detectors({"first": run, "second": other}, sets, tmp_path / "results", rounds=1)
+    result = evaluate_detectors({"first": run, "second": other}, sets, tmp_path / "results", rounds=1).to_dict()
     assert [row["apart"] for row in result["detectors"]] == [False, True]
     assert "min_ms" not in result["detectors"][1], "the same network with other weights: only its accuracy is measured"
     main, apart = "\n".join(detector_page(tmp_path / "results")).split("### Other seeds, other images held out")
@@ -143,14 +144,33 @@ def test_other_seeds_are_added_later(run, tmp_path):
     second, third = (of_another_seed(run, tmp_path / str(seed), seed) for seed in (8, 9))
     with pytest.raises(RunError, match="without --add first"):
         evaluate_detectors({"second": second}, sets, results, rounds=1, add=True)
-    before = evaluate_detectors({"first": run, "second": second}, sets, results, rounds=1)
+    before = evaluate_detectors({"first": run, "second": second}, sets, results, rounds=1).to_dict()
     with pytest.raises(RunError, match="evaluated and timed in one run"):
         evaluate_detectors({"again": run}, sets, results, rounds=1, add=True)
     with pytest.raises(RunError, match="scenes of seed 1, not 2"):
         evaluate_detectors({"third": third}, sets, results, seed=2, rounds=1, add=True)
     assert json.loads((results / FILE).read_text()) == before, "a rejected call changes nothing"
-    after = evaluate_detectors({"third": third, "second": second}, sets, results, rounds=1, add=True)
+    after = evaluate_detectors({"third": third, "second": second}, sets, results, rounds=1, add=True).to_dict()
     assert [row["name"] for row in after["detectors"]] == ["first", "third", "second"], "none is listed twice"
     assert after["detectors"][0] == before["detectors"][0] and after["baselines"] == before["baselines"]
     assert after["detectors"][2] == before["detectors"][1]
     assert json.loads((results / FILE).read_text()) == after
+
+
+def test_saved_results_are_kept_to_the_byte(tmp_path):
+    """Rows of earlier versions lack some values, which are not added."""
+    results = ROOT / "training" / "results"
+    saved = read_saved(results)
+    write_json(tmp_path / FILE, saved.to_dict())
+    assert (tmp_path / FILE).read_bytes() == (results / FILE).read_bytes()
+    older = saved.row("EfficientDet-Lite0")
+    assert (older.rule, older.bundle, older.chosen_on) == (None, None, None)
+    assert older.int8["gz_frames"].operating is None and older.int8["gz_frames"].interval("map50") is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"detectors": [1]}', '{"detectors": [], "baselines": []}'])
+def test_damaged_results_are_named(content, tmp_path):
+    """The message names the file, and with it the evaluation to repeat."""
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(RunError, match=r"detectors\.json is not a result of 'galaxy-edge study evaluate-detectors'"):
+        detector_page(tmp_path)
