@@ -65,7 +65,8 @@ def probe_machine(as_json: bool) -> None:
     selected, cameras = select_profile(machine), describe_cameras(machine.cameras)
     if as_json:
         described = [camera.as_dict() for camera in cameras]
-        click.echo(json.dumps({"machine": machine.as_dict(), "cameras": described, "profile": selected.name}))
+        answer = {"machine": machine.as_dict(), "cameras": described, "libcamera": _libcamera()}
+        click.echo(json.dumps(answer | {"profile": selected.name}))
         return
     _print_machine(machine, cameras)
     click.echo(f"profile: {selected.name}")
@@ -91,8 +92,8 @@ def _print_all(as_json: bool) -> None:
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
         described = [camera.as_dict() for camera in cameras]
-        answer = {"machine": machine.as_dict(), "cameras": described, "profile": selected.as_dict()}
-        click.echo(json.dumps({**answer, "profiles": profiles}))
+        answer = {"machine": machine.as_dict(), "cameras": described, "libcamera": _libcamera()}
+        click.echo(json.dumps({**answer, "profile": selected.as_dict(), "profiles": profiles}))
         return
     _print_machine(machine, cameras)
     click.echo(f"profile: {selected.name} ({selected.title}); devices list shows all")
@@ -104,6 +105,18 @@ def _print_machine(machine: Machine, cameras: Iterable[CameraDescription]) -> No
     for camera in cameras:
         for line in camera.lines():
             click.echo(line)  # not wrapped: a line holds what an option may be
+    for number, model in enumerate(_libcamera()):
+        click.echo(f"picamera2:{number}: {model}, by libcamera")
+
+
+def _libcamera() -> list[str]:
+    """Return the models of the cameras that Picamera2 finds.
+
+    Most of them cannot be read as V4L2 cameras.
+    """
+    from ..runtime.doctor.cameras import libcamera_cameras
+
+    return libcamera_cameras()[0] or []
 
 
 def _print_profile(profile: Profile, as_json: bool) -> None:

@@ -131,6 +131,8 @@ def test_cameras_of_libcamera_are_listed_by_a_child(tmp_path, monkeypatch):
     raspberry_pi.install(monkeypatch, tmp_path, {}, {"model": "imx296"})
     (result,) = [entry for entry in cameras.check_cameras(probe(tmp_path), tmp_path) if "libcamera" in entry.name]
     assert result.detail == "picamera2:0 is imx477, picamera2:1 is imx296" and not result.exercised
+    assert json.loads(galaxy_edge_in_process("devices", "--json").stdout)["libcamera"] == ["imx477", "imx296"]
+    assert "picamera2:1: imx296, by libcamera" in galaxy_edge_in_process("devices").stdout
 
 
 def test_a_raspberry_pi_without_picamera2_gets_the_apt_line(monkeypatch):
