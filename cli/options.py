@@ -13,10 +13,26 @@ import click
 
 from ..devices.engines import ENGINE_NAMES
 from ..errors import UserError
+from ..runtime.system.address import printable_name, redact_credentials
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
-PATH = click.Path(path_type=Path)
+
+class LocalPath(click.Path):
+    """A path of this machine; an address is refused.
+
+    As a path, an address with a password would become the name of a folder, which is printed and kept on the disk.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Refuse addresses such as ``ftp://host/folder`` and ``user:password@host:folder``."""
+        text = os.fspath(value)
+        if isinstance(text, str) and re.match(r"(?s)\s*[A-Za-z][A-Za-z0-9+.-]+:/|[^/]*:[^/]*@[^/]*:", text):
+            self.fail(f"{printable_name(redact_credentials(text))} is an address; give a path of this machine")
+        return super().convert(value, param, context)
+
+
+FOLDER = LocalPath(path_type=Path, file_okay=False)
+FILE = LocalPath(path_type=Path, dir_okay=False)
+PATH = LocalPath(path_type=Path)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click

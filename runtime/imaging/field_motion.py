@@ -32,6 +32,8 @@ VISIBLE_SIGMAS = 8.0
 MIN_KEPT = 0.5
 """Minimum share of the stars that must be bright where the sky's motion predicts them; otherwise the field has
 jumped."""
+MIN_TRAIL = 1 / 20
+"""Minimum motion of a frame's centre since the previous frame, as a share of its longer side, for trailed stars."""
 
 
 class FieldMotion(SkyMotion):
@@ -39,11 +41,13 @@ class FieldMotion(SkyMotion):
 
     Attributes:
         field: number of the star field, from 0; frames of one field share the coordinates of `sky`.
+        is_trailed: whether the stars of the last frame are trailed by a slew.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.field = 0
+        self.is_trailed = False
         self._count = 1
         self._unconfirmed_fields: set[int] = set()  # seen in one frame, which may be a bad one
         self._fields: dict[int, tuple[Thumbnail, np.ndarray, float]] = {}
@@ -58,6 +62,7 @@ class FieldMotion(SkyMotion):
         """
         self._expected = None if self._pace is None else repeat_motion(self._pace, self._unseen + 1)
         super().update(small, factor)
+        self.is_trailed = self._last is not None and self._pace is not None and has_trails(self._last, self._pace)
         if self.seen and self.field in self._unconfirmed_fields:
             self._confirm_field()
         if self.seen and self._last is not None:
@@ -178,6 +183,36 @@ def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None 
                 motion: np.ndarray = found[0] @ np.vstack([first, [0.0, 0.0, 1.0]])
                 return motion
     return None
+
+
+def has_trails(thumbnail: Thumbnail, pace: np.ndarray) -> bool:
+    """Return whether the stars of a frame are trailed in the direction of the sky's motion.
+
+    Their light is compared with that at a quarter of the motion before and behind them, and to their sides.
+
+    Args:
+        thumbnail: the frame's.
+        pace: (2, 3) motion of the sky per frame, in its pixels.
+    """
+    height, width = thumbnail.blurred.shape
+    centre = np.array([width / 2, height / 2])
+    motion = pace[:, :2] @ centre + pace[:, 2] - centre
+    if np.hypot(*motion) < MIN_TRAIL * max(height, width):
+        return False
+    stars = brightest_stars(thumbnail)[:, 0]
+    if len(stars) < MIN_STARS:
+        return False
+    along, across = motion / 4, np.array([-motion[1], motion[0]]) / 4
+
+    def light(offset: np.ndarray) -> np.ndarray:
+        columns, rows = np.rint(stars + offset).astype(int).T
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        levels: np.ndarray = thumbnail.blurred[rows * inside, columns * inside] * inside
+        return levels
+
+    # The brightest positions include the ends of a trail, whose light goes on to one side only.
+    continued, beside = (np.median(np.maximum(light(offset), light(-offset))) for offset in (along, across))
+    return bool(continued > 0.5 * np.median(light(np.zeros(2))) and beside < 0.5 * continued)
 
 
 def _shows_stars(small: np.ndarray) -> bool:

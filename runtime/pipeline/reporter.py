@@ -60,7 +60,9 @@ class Reporter:
             corrected = self._tracker.move_times(step) if step else []
             changed: list[Track] = []
             if task.is_searched:  # without a search, objects do not count as unseen
-                changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen, task.star_field)
+                changed = self._tracker.update(
+                    task.frame, task.detections, task.sky, task.sky_seen, task.star_field, task.is_trailed
+                )
         record = frame_record(
             task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
         )

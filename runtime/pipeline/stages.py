@@ -156,6 +156,7 @@ class FrameProcessor:
         elif task.is_new:
             self._motion.extrapolate()
         task.sky, task.sky_seen, task.star_field = self._motion.sky, self._motion.seen, self._motion.field
+        task.is_trailed = self._motion.is_trailed
         return thumbnail
 
     def _fit_views(self, task: FrameTask, pyramid: ImagePyramid) -> None:

@@ -27,6 +27,7 @@ class FrameTask:
         sky: (3, 3) where the sky has moved to, see `imaging.sky_motion`.
         sky_seen: whether any sky was visible in the frame.
         star_field: number of the star field that the frame shows, see `imaging.field_motion`.
+        is_trailed: whether its stars are trailed by a slew.
         is_searched: false while the run is paused: then nothing is detected, and no object counts as unseen.
         is_new: false if the frame shares the detections of the last new one, see `imaging.change_gate`.
         views: (N, 4) int x0, y0, x1, y1: the parts of the frame that the detector sees, the whole frame first.
@@ -40,6 +41,7 @@ class FrameTask:
     sky: np.ndarray = field(default_factory=lambda: IDENTITY)
     sky_seen: bool = True
     star_field: int = 0
+    is_trailed: bool = False
     is_searched: bool = True
     is_new: bool = True
     views: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), int))

@@ -60,6 +60,7 @@ class Tracker:
         sky: np.ndarray = IDENTITY,
         sky_seen: bool = True,
         star_field: int = 0,
+        is_trailed: bool = False,
     ) -> list[Track]:
         """Add the classified detections of a frame.
 
@@ -71,6 +72,8 @@ class Tracker:
             sky: (3, 3) where the sky has moved to, see `imaging.sky_motion.SkyMotion.update`.
             sky_seen: whether any sky was visible in it.
             star_field: number of its star field, see `imaging.field_motion`: objects do not continue in another.
+            is_trailed: whether its stars are trailed by a slew: only events continue then, and no object begins or is
+                confirmed.
 
         Returns:
             The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of those that
@@ -84,11 +87,17 @@ class Tracker:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
         changed = self._end_expired()
-        elsewhere = [track for track in self._alive if not track.ended and track.star_field != star_field]
-        self._alive = [track for track in self._alive if not track.ended and track.star_field == star_field]
+        alive = [track for track in self._alive if not track.ended]
+        self._alive = [
+            track for track in alive if track.star_field == star_field and (track.confirmed or not is_trailed)
+        ]
+        here = set(self._alive)
+        elsewhere = [track for track in alive if track not in here]
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
         rows = {box: row for row, box in pairs}
         for index in range(len(detections)):
+            if is_trailed and index not in rows:
+                continue
             if index not in rows:
                 changed.append(self._begin(frame, detections, index, sky))
                 self._alive.append(changed[-1])

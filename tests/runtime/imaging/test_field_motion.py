@@ -3,9 +3,12 @@
 Another star field is recognised as such.
 """
 
+import cv2
 import numpy as np
 import pytest
 from galaxy_edge.benchmarks.robustness.attacks.sources.jumping_field import JUMPS, follow, jumping, star_field, view
+from galaxy_edge.runtime.imaging.field_motion import FieldMotion
+from galaxy_edge.runtime.imaging.sky_motion import grey_thumbnail
 
 
 @pytest.mark.parametrize("at", [24, 25, 26, 27])
@@ -50,3 +53,15 @@ def test_bad_frames_and_clouds_do_not_begin_a_field():
 
     fields = [field for field, _ in follow(frames())]
     assert all(field == 0 for number, field in enumerate(fields) if number != 20)
+
+
+@pytest.mark.parametrize("trail", [1, 45, 60])
+def test_frames_of_a_slew_are_trailed_if_their_stars_are(trail):
+    """The sky moves by 60 pixels a frame; without trails, it may be a quick mount or a slow camera."""
+    motion, sky, found = FieldMotion(), star_field(6), []
+    for number in range(6):
+        pixels, _ = view(sky, (60 * number - 150, 0), 0, number)
+        thumbnail = grey_thumbnail(cv2.blur(pixels, (trail, 1)))
+        motion.update(thumbnail, pixels.shape[1] // thumbnail.shape[1])
+        found.append(motion.is_trailed)
+    assert motion.seen and motion.sky[0, 2] == pytest.approx(300, abs=2) and found == [False, *[trail > 1] * 5]
