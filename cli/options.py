@@ -23,7 +23,10 @@ class LocalPath(click.Path):
     """
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Refuse addresses such as ``ftp://host/folder`` and ``user:password@host:folder``."""
+        """Convert text to a path.
+
+        Addresses such as ``ftp://host/folder`` and ``user:password@host:folder`` are refused.
+        """
         text = os.fspath(value)
         if isinstance(text, str) and re.match(r"(?s)\s*[A-Za-z][A-Za-z0-9+.-]+:/|[^/]*:[^/]*@[^/]*:", text):
             self.fail(f"{printable_name(redact_credentials(text))} is an address; give a path of this machine")

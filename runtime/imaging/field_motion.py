@@ -33,7 +33,7 @@ MIN_KEPT = 0.5
 """Minimum share of the stars that must be bright where the sky's motion predicts them; otherwise the field has
 jumped."""
 MIN_TRAIL = 1 / 20
-"""Minimum motion of a frame's centre since the previous frame, as a share of its longer side, for trailed stars."""
+"""Minimum motion of a trailed frame's centre since the previous frame, in its longer sides."""
 
 
 class FieldMotion(SkyMotion):
@@ -186,7 +186,7 @@ def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None 
 
 
 def has_trails(thumbnail: Thumbnail, pace: np.ndarray) -> bool:
-    """Return whether the stars of a frame are trailed in the direction of the sky's motion.
+    """Return whether the stars of a frame are trailed along the sky's motion.
 
     Their light is compared with that at a quarter of the motion before and behind them, and to their sides.
 
@@ -210,7 +210,7 @@ def has_trails(thumbnail: Thumbnail, pace: np.ndarray) -> bool:
         levels: np.ndarray = thumbnail.blurred[rows * inside, columns * inside] * inside
         return levels
 
-    # The brightest positions include the ends of a trail, whose light goes on to one side only.
+    # The brightest positions include the ends of a trail, whose light continues to one side only.
     continued, beside = (np.median(np.maximum(light(offset), light(-offset))) for offset in (along, across))
     return bool(continued > 0.5 * np.median(light(np.zeros(2))) and beside < 0.5 * continued)
 

@@ -72,13 +72,11 @@ class Tracker:
             sky: (3, 3) where the sky has moved to, see `imaging.sky_motion.SkyMotion.update`.
             sky_seen: whether any sky was visible in it.
             star_field: number of its star field, see `imaging.field_motion`: objects do not continue in another.
-            is_trailed: whether its stars are trailed by a slew: only events continue then, and no object begins or is
-                confirmed.
+            is_trailed: whether its stars are trailed by a slew: no object begins then, and only events continue.
 
         Returns:
-            The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of those that
-            are confirmed and in sight also those with a better view or another class, and each every
-            `UPDATE_INTERVAL`.
+            The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of the events in
+            sight also those with a better view or another class, and each every `UPDATE_INTERVAL`.
         """
         if not self._continuous:
             return self._update_unrelated(frame, detections, sky)
@@ -87,20 +85,14 @@ class Tracker:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
         changed = self._end_expired()
-        alive = [track for track in self._alive if not track.ended]
-        self._alive = [
-            track for track in alive if track.star_field == star_field and (track.confirmed or not is_trailed)
-        ]
-        here = set(self._alive)
-        elsewhere = [track for track in alive if track not in here]
+        elsewhere = self._take_elsewhere(star_field, is_trailed)
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
         rows = {box: row for row, box in pairs}
         for index in range(len(detections)):
-            if is_trailed and index not in rows:
-                continue
             if index not in rows:
-                changed.append(self._begin(frame, detections, index, sky))
-                self._alive.append(changed[-1])
+                if not is_trailed:
+                    changed.append(self._begin(frame, detections, index, sky))
+                    self._alive.append(changed[-1])
                 continue
             track = self._alive[rows[index]]
             if track.is_false_join(Observation(detections.boxes[index], sky, self._updates)):
@@ -136,6 +128,16 @@ class Tracker:
             self.count += 1
             track.confirm()
         return self.finish()
+
+    def _take_elsewhere(self, star_field: int, only_events: bool) -> list[Track]:
+        """Remove and return the tracks that a frame cannot continue.
+
+        Those that have ended are dropped.
+        """
+        alive = [track for track in self._alive if not track.ended]
+        here = [track.star_field == star_field and (track.confirmed or not only_events) for track in alive]
+        self._alive = [track for track, is_here in zip(alive, here, strict=True) if is_here]
+        return [track for track, is_here in zip(alive, here, strict=True) if not is_here]
 
     def _advance_clock(self, time: datetime.datetime, sky_seen: bool) -> None:
         """Advance the clock to a frame's time."""

@@ -57,7 +57,7 @@ def test_bad_frames_and_clouds_do_not_begin_a_field():
 
 @pytest.mark.parametrize("trail", [1, 45, 60])
 def test_frames_of_a_slew_are_trailed_if_their_stars_are(trail):
-    """The sky moves by 60 pixels a frame; without trails, it may be a quick mount or a slow camera."""
+    """The sky moves by 60 pixels per frame, with and without trails."""
     motion, sky, found = FieldMotion(), star_field(6), []
     for number in range(6):
         pixels, _ = view(sky, (60 * number - 150, 0), 0, number)

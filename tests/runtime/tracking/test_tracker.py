@@ -50,18 +50,6 @@ def test_drifting_object_is_one_event_with_its_best_view():
     assert (track.cutout == 1).all()  # cut from frame 1
 
 
-def test_trailed_frames_confirm_no_object_but_continue_events():
-    """Otherwise each slew away from a galaxy is an event of its own, of a few frames."""
-    tracker = Tracker(continuous=True)
-    for number in range(3):
-        tracker.update(frame(number), detections_at((10, 0.5, 0.9)))
-    for number in range(3, 8):
-        boxes = detections_at((10 + 8 * (number - 2), 0.5, 0.9), (50, 0.5, 0.9))
-        tracker.update(frame(number), boxes, sky_shift(8 * (number - 2)), is_trailed=True)
-    (event,) = tracker.finish()
-    assert (event.first[0], event.last[0], tracker.count) == (0, 7, 1)
-
-
 def test_objects_keep_their_identity_when_detections_change_order():
     tracker = Tracker(continuous=True)
     left, right = tracker.update(frame(0), detections_at((10, 0.9, 0.9), (60, 0.8, 0.1)))
