@@ -62,9 +62,7 @@ class Tracker:
         star_field: int = 0,
         is_trailed: bool = False,
     ) -> list[Track]:
-        """Add the classified detections of a frame.
-
-        Not to be called for a frame in which nothing was searched.
+        """Add the classified detections of a frame in which something was searched.
 
         Args:
             frame: the frame.
@@ -75,8 +73,8 @@ class Tracker:
             is_trailed: whether its stars are trailed by a slew: no object begins then, and only events continue.
 
         Returns:
-            The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of the events in
-            sight also those with a better view or another class, and each every `UPDATE_INTERVAL`.
+            The tracks that changed: began, were confirmed, turned out to be something else, or ended. Also events with
+            a better view or another class, and each in sight every `UPDATE_INTERVAL`.
         """
         if not self._continuous:
             return self._update_unrelated(frame, detections, sky)
@@ -97,8 +95,8 @@ class Tracker:
             track = self._alive[rows[index]]
             if track.is_false_join(Observation(detections.boxes[index], sky, self._updates)):
                 track.end()
-                self._alive[rows[index]] = self._begin(frame, detections, index, sky)
-                changed += [track, self._alive[rows[index]]]
+                self._alive[rows[index]] = begun = self._begin(frame, detections, index, sky)
+                changed += [track, begun]
             elif self._observe(track, frame, detections, index, sky):
                 track.reported_at = self._clock
                 changed.append(track)
