@@ -90,11 +90,11 @@ def night(
     config = RunConfig(source=str(folder), models=models, tiles=tiles, video=False)
     with ProgressBar("frames") as progress:
         result = evaluate_night(folder, targets, config, depths, progress)
-    if _save(result, out, as_json):
+    if _save(result.to_dict(), out, as_json):
         return
-    _print(("depth", "object", "frames", "found", "share [95 %]", "false per frame [95 %]"), night_rows(result))
-    if result["unknown"]:
-        click.echo(f"{result['unknown']} frames are not in the table and were not counted")
+    _print(("depth", "object", "frames", "found", "share [95 %]", "false per frame [95 %]"), night_rows(result.depths))
+    if result.unknown:
+        click.echo(f"{result.unknown} frames are not in the table and were not counted")
 
 
 @click.command()
@@ -134,9 +134,9 @@ def composites(
     exposures, cutouts = list(read_raw_frames(frames)), held_out_cutouts(data, [bundle])
     with ProgressBar("frames") as progress:
         result = evaluate_composites(detector, exposures, cutouts, repeats, seed, progress)
-    if not _save(result, out, as_json):
+    if not _save(result.to_dict(), out, as_json):
         _print(("signal in sigma", "galaxies", "detector [95 %]", "SEP [95 %]"), composite_rows(result))
-        click.echo(f"{false_text(result['detector'])}.")
+        click.echo(f"{false_text(result.detector)}.")
 
 
 @click.command()
@@ -163,9 +163,11 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
     bundle = load_bundle(models, CLASSIFIER)
     result = evaluate_names(data, Classifier(bundle, bundle.default_variant))
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result.to_dict()))
     else:
-        _print(("set", "galaxies", "right group [95 %]", "marked sure", "of these correct [95 %]"), name_rows(result))
+        _print(
+            ("set", "galaxies", "right group [95 %]", "marked sure", "of these correct [95 %]"), name_rows(result.sets)
+        )
 
 
 @click.command("noise-model")

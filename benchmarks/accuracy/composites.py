@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from ...training.scenes.raw_frames import RawFrame, parted
 from .evaluate import held_out_samples
 from .raw_composites import compose
 from .raw_search import MIN_IOU, SearchedFrame, match, search, signals_at
-from .sep_baseline import SepImages, at_equal_false_alarms, summed_superpixels
+from .records.raw import CompositesResult, DetectorFalse, FalseRate, FoundCount, SepFalse, SignalGroup
+from .sep_baseline import SepImages, SepSettings, at_equal_false_alarms, summed_superpixels
 
 SIGNAL_BINS = (0.7, 1.0, 2.0, 4.0, 8.0, 20.0)
 """Limits of the bins of mean light inside a galaxy's ellipse, in standard deviations of a superpixel's noise."""
@@ -89,7 +89,7 @@ def evaluate_composites(
     repeats: int = 3,
     seed: int = 1,
     progress: Progress = lambda *_: None,
-) -> dict[str, Any]:
+) -> CompositesResult:
     """Add galaxies to the exposures of unseen skies, and search them.
 
     The detector was not trained on these skies.
@@ -102,23 +102,15 @@ def evaluate_composites(
         seed: of the galaxies, their sizes, signals and positions.
 
     Returns:
-        ``frames``, ``exposures``, ``min_iou``, ``bins`` (``low``, ``high``, ``galaxies``, and ``found`` and
-        ``interval`` for ``detector`` and ``sep``), ``bright`` (the same of all galaxies from `BRIGHT` on), ``all``,
-        ``detector`` and ``sep``: ``false``, ``false_per_frame``, ``false_interval``; of ``detector`` also
-        ``false_on_sky`` (those that touch no added galaxy) and ``without_faint`` (``false`` to ``false_interval``
-        without the boxes on galaxies under `BRIGHT` that miss them by more than `MIN_IOU` allows); of ``sep`` also its
-        settings.
+        Galaxies found by signal, and false detections.
 
     Raises:
         DataError: there are too few exposures.
     """
-    # Long because of the description of the result.
     training, validation, test = parted(exposures)
     if not test or not (training or validation):
         raise DataError("too few exposures: the baseline is fitted on some, and others are tested on")
-    fitted = list(composites([*training, *validation], cutouts, repeats, seed + 1))
-    fit_images = SepImages([truth for _, truth in fitted], [summed_superpixels(frame) for frame, _ in fitted])
-    settings = fit_images.best_settings(int(ALLOWED_FALSE * len(fitted)))
+    settings = _fit_sep(list(composites([*training, *validation], cutouts, repeats, seed + 1)))
     searched, images = _search_all(detector, composites(test, cutouts, repeats, seed), repeats * len(test), progress)
     matches = [match(frame) for frame in searched]
     false = sum(int(wrong.sum()) for _, wrong in matches)
@@ -126,26 +118,26 @@ def evaluate_composites(
     hits = {"detector": np.concatenate([found for found, _ in matches]), "sep": np.concatenate(sep_found)}
     signals = np.concatenate([frame.signals for frame in searched])
     at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
-    rate = _rate(false, len(searched))
-    places = {
-        "false_on_sky": int((at == 0).sum()),
-        "without_faint": _rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched)),
-    }
-    return {
-        "frames": len(searched),
-        "exposures": len(test),
-        "min_iou": MIN_IOU,
-        "seed": seed,
-        "bundle": detector.bundle.hash,
-        "bins": [
-            {"low": low, "high": high, **_counts(hits, (signals >= low) & (signals < high))}
-            for low, high in pairwise(SIGNAL_BINS)
-        ],
-        "bright": {"low": BRIGHT, **_counts(hits, signals >= BRIGHT)},
-        "all": _counts(hits, signals >= 0),
-        "detector": rate | places,
-        "sep": rate | {"settings": asdict(settings)},
-    }
+    rate = vars(_rate(false, len(searched)))
+    without_faint = _rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched))
+    return CompositesResult(
+        frames=len(searched),
+        exposures=len(test),
+        min_iou=MIN_IOU,
+        seed=seed,
+        bundle=detector.bundle.hash,
+        bins=[_group(hits, signals, low, high) for low, high in pairwise(SIGNAL_BINS)],
+        bright=_group(hits, signals, BRIGHT),
+        all=_group(hits, signals),
+        detector=DetectorFalse(**rate, false_on_sky=int((at == 0).sum()), without_faint=without_faint),
+        sep=SepFalse(**rate, settings=asdict(settings)),
+    )
+
+
+def _fit_sep(frames: Sequence[tuple[RawFrame, SearchedFrame]]) -> SepSettings:
+    """Return the settings of SEP that find most galaxies at `ALLOWED_FALSE`."""
+    images = SepImages([truth for _, truth in frames], [summed_superpixels(frame) for frame, _ in frames])
+    return images.best_settings(int(ALLOWED_FALSE * len(frames)))
 
 
 def _search_all(
@@ -165,52 +157,47 @@ def _search_all(
     return searched, images
 
 
-def _rate(false: int, frames: int) -> dict[str, Any]:
-    return {
-        "false": false,
-        "false_per_frame": false / frames,
-        "false_interval": poisson_interval(false, frames),
-    }
+def _rate(false: int, frames: int) -> FalseRate:
+    return FalseRate(false, false / frames, poisson_interval(false, frames))
 
 
-def false_text(detector: dict[str, Any]) -> str:
-    """Describe the number and position of false detections.
-
-    `detector` is the value of that key in a result.
-    """
-    low, high = detector["false_interval"]
-    text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} per frame [{low:.3f}, {high:.3f}]"
-    rest = detector["without_faint"]
-    low, high = rest["false_interval"]
+def false_text(detector: DetectorFalse) -> str:
+    """Describe the number and position of false detections."""
+    low, high = detector.false_interval
+    text = f"{detector.false} false detections, {detector.false_per_frame:.3f} per frame [{low:.3f}, {high:.3f}]"
+    rest = detector.without_faint
+    low, high = rest.false_interval
     return (
-        f"{text}, of which {detector['false_on_sky']} touch no added galaxy; without the inexact boxes on galaxies "
-        f"under {BRIGHT:g} sigma there are {rest['false']}, {rest['false_per_frame']:.3f} per frame "
+        f"{text}, of which {detector.false_on_sky} touch no added galaxy; without the inexact boxes on galaxies "
+        f"under {BRIGHT:g} sigma there are {rest.false}, {rest.false_per_frame:.3f} per frame "
         f"[{low:.3f}, {high:.3f}]"
     )
 
 
-def _counts(hits: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:
+def _group(
+    hits: dict[str, np.ndarray], signals: np.ndarray, low: float | None = None, high: float | None = None
+) -> SignalGroup:
+    """Count the galaxies with signals from `low` on and under `high`."""
+    chosen = (signals >= (low or 0)) & (signals < (np.inf if high is None else high))
     total = int(chosen.sum())
-    rows = {}
-    for name, found in hits.items():
-        count = int(found[chosen].sum())
-        rows[name] = {"found": count, "interval": wilson_interval(count, total)}
-    return {"galaxies": total, **rows}
+    counts = {name: int(found[chosen].sum()) for name, found in hits.items()}
+    rows = {name: FoundCount(count, wilson_interval(count, total)) for name, count in counts.items()}
+    return SignalGroup(low=low, high=high, galaxies=total, detector=rows["detector"], sep=rows["sep"])
 
 
-def composite_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+def composite_rows(result: CompositesResult) -> list[tuple[str, ...]]:
     """Return table rows by signal.
 
     They hold the number of galaxies, and the shares that the detector and SEP found, with intervals.
     """
-    groups = [(f"{group['low']:g} to {group['high']:g}", group) for group in result["bins"]]
-    groups += [(f"{result['bright']['low']:g} and more", result["bright"]), ("all", result["all"])]
+    groups = [(f"{group.low:g} to {group.high:g}", group) for group in result.bins]
+    groups += [(f"{result.bright.low:g} and more", result.bright), ("all", result.all)]
     return [
-        (title, str(group["galaxies"]), *(_share(group[name], group["galaxies"]) for name in ("detector", "sep")))
+        (title, str(group.galaxies), *(_share(count, group.galaxies) for count in (group.detector, group.sep)))
         for title, group in groups
     ]
 
 
-def _share(row: dict[str, Any], total: int) -> str:
-    low, high = row["interval"]
-    return f"{row['found'] / total:.2f} [{low:.2f}, {high:.2f}]" if total else "-"
+def _share(count: FoundCount, total: int) -> str:
+    low, high = count.interval
+    return f"{count.found / total:.2f} [{low:.2f}, {high:.2f}]" if total else "-"

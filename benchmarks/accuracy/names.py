@@ -16,7 +16,7 @@ A group is right by these rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,57 @@ class NamedGalaxy:
     def is_sure(self) -> bool:
         """Whether a class or a group is shown as a name."""
         return self.sure_class or self.sure_group
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "set": self.set,
+            "object": self.object,
+            "allowed": sorted(self.right),
+            "group": self.group,
+            "probability": round(self.probability, 4),
+            "sure_class": self.sure_class,
+            "sure_group": self.sure_group,
+        }
+
+
+@dataclass(frozen=True)
+class RightCount:
+    """Galaxies, those with a right group, and the 95 % interval of their share."""
+
+    galaxies: int
+    right: int
+    interval: Sequence[float]
+
+
+@dataclass(frozen=True)
+class NamesSummary:
+    """Right groups of the galaxies of a data set.
+
+    Attributes:
+        all: of all galaxies.
+        sure: of those with any name.
+        sure_class: of those with a class.
+        coverage: share of galaxies with any name, 0..1.
+    """
+
+    all: RightCount
+    sure: RightCount
+    sure_class: RightCount
+    coverage: float
+
+
+@dataclass(frozen=True)
+class NamesResult:
+    """A summary by data set, and ``all`` where there are several; and every galaxy."""
+
+    sets: Mapping[str, NamesSummary]
+    galaxies: Sequence[NamedGalaxy]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        sets = {name: asdict(summary) for name, summary in self.sets.items()}
+        return {"sets": sets, "galaxies": [galaxy.to_dict() for galaxy in self.galaxies]}
 
 
 def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
@@ -142,11 +193,8 @@ def name_galaxies(folder: Path, classifier: Classifier) -> list[NamedGalaxy]:
     return found
 
 
-def evaluate_names(data: Path, classifier: Classifier) -> dict[str, Any]:
+def evaluate_names(data: Path, classifier: Classifier) -> NamesResult:
     """Measure names on every data set with catalogued objects in a folder.
-
-    Returns:
-        ``sets``: a summary of each set, and of ``all``; ``galaxies``: every galaxy with its result.
 
     Raises:
         NamesError: no set has catalogued galaxies.
@@ -158,49 +206,42 @@ def evaluate_names(data: Path, classifier: Classifier) -> dict[str, Any]:
     sets = {name: [galaxy for galaxy in found if galaxy.set == name] for name in dict.fromkeys(g.set for g in found)}
     if len(sets) > 1:
         sets["all"] = found
-    return {
-        "sets": {name: summarise_names(galaxies) for name, galaxies in sets.items()},
-        "galaxies": [
-            {"set": g.set, "object": g.object, "allowed": sorted(g.right), "group": g.group,
-             "probability": round(g.probability, 4), "sure_class": g.sure_class, "sure_group": g.sure_group}
-            for g in found
-        ],
-    }  # fmt: skip
+    return NamesResult({name: summarise_names(galaxies) for name, galaxies in sets.items()}, found)
 
 
-def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
+def summarise_names(galaxies: Sequence[NamedGalaxy]) -> NamesSummary:
     """Count right groups, with 95 % intervals.
 
     They are counted of all galaxies, of those with a class and of those with any name.
     """
 
-    def share(chosen: Sequence[NamedGalaxy]) -> dict[str, Any]:
+    def share(chosen: Sequence[NamedGalaxy]) -> RightCount:
         right = sum(galaxy.is_right for galaxy in chosen)
-        return {"galaxies": len(chosen), "right": right, "interval": wilson_interval(right, len(chosen))}
+        return RightCount(len(chosen), right, wilson_interval(right, len(chosen)))
 
     sure = [galaxy for galaxy in galaxies if galaxy.is_sure]
-    return {
-        "all": share(galaxies),
-        "sure": share(sure),
-        "sure_class": share([galaxy for galaxy in galaxies if galaxy.sure_class]),
-        "coverage": len(sure) / len(galaxies) if galaxies else 0.0,
-    }
+    return NamesSummary(
+        all=share(galaxies),
+        sure=share(sure),
+        sure_class=share([galaxy for galaxy in galaxies if galaxy.sure_class]),
+        coverage=len(sure) / len(galaxies) if galaxies else 0.0,
+    )
 
 
-def name_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def name_rows(sets: Mapping[str, NamesSummary]) -> list[tuple[str, ...]]:
     """Return table rows for each set.
 
     They hold galaxies, share right, number marked sure, and their share right.
     """
     rows: list[tuple[str, ...]] = []
-    for name, summary in result["sets"].items():
-        every, sure = summary["all"], summary["sure"]
+    for name, summary in sets.items():
+        every, sure = summary.all, summary.sure
         shares = [
-            f"{part['right'] / part['galaxies']:.2f} [{part['interval'][0]:.2f}, {part['interval'][1]:.2f}]"
-            if part["galaxies"]
+            f"{part.right / part.galaxies:.2f} [{part.interval[0]:.2f}, {part.interval[1]:.2f}]"
+            if part.galaxies
             else "-"
             for part in (every, sure)
         ]
-        covered = f"{sure['galaxies']} ({summary['coverage']:.0%})"
-        rows.append((name, str(every["galaxies"]), shares[0], covered, shares[1]))
+        covered = f"{sure.galaxies} ({summary.coverage:.0%})"
+        rows.append((name, str(every.galaxies), shares[0], covered, shares[1]))
     return rows

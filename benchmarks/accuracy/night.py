@@ -22,6 +22,7 @@ from ...models.intervals import poisson_interval, wilson_interval
 from ...runtime.events.frame_record import FrameRecord
 from ...runtime.run_config import RunConfig
 from ...runtime.session import Session
+from .records.raw import DepthResult, NightResult, TargetCount
 
 COLUMNS = ("file", "object", "target_x", "target_y")
 CENTRAL = 0.25
@@ -122,7 +123,7 @@ def evaluate_night(
     config: RunConfig,
     depths: Sequence[int],
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> dict[str, Any]:
+) -> NightResult:
     """Run over a folder of frames for each depth of stack; compare with the truth.
 
     Args:
@@ -133,13 +134,13 @@ def evaluate_night(
         progress: called with the number of frames done and their total.
 
     Returns:
-        ``folder``: its name; ``depths``: for each depth the rows of `summarise`; ``unknown``: frames without a row in
-        the table.
+        The result of each depth.
 
     Raises:
         NightError: no frame has a row in the table.
     """
-    result: dict[str, Any] = {"folder": folder.resolve().name, "depths": []}
+    results: list[DepthResult] = []
+    unknown = 0
     for number, depth in enumerate(depths):
         scores: list[FrameScore] = []
         unknown = 0
@@ -162,54 +163,46 @@ def evaluate_night(
         session.run(take)
         if not scores and unknown:
             raise NightError(f"no frame of {folder} has a row in the truth table, which must name the files")
-        result["depths"].append({"depth": depth, **summarise(scores)})
-        result["unknown"] = unknown
-    return result
+        results.append(summarise(depth, scores))
+    return NightResult(folder.resolve().name, results, unknown)
 
 
-def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
-    """Summarise frames by galaxy.
-
-    For each galaxy: frames, found, share and its 95 % interval; false detections per frame.
-    """
-    galaxies: dict[str, Any] = {}
+def summarise(depth: int, scores: Sequence[FrameScore]) -> DepthResult:
+    """Summarise the frames of a depth of stack by galaxy."""
+    galaxies: dict[str, TargetCount] = {}
     for name in dict.fromkeys(name for score in scores for name in score.found):
         frames = [score.found[name] for score in scores if name in score.found]
-        galaxies[name] = {
-            "frames": len(frames),
-            "found": sum(frames),
-            "share": sum(frames) / len(frames),
-            "interval": wilson_interval(sum(frames), len(frames)),
-        }
+        interval = wilson_interval(sum(frames), len(frames))
+        galaxies[name] = TargetCount(len(frames), sum(frames), sum(frames) / len(frames), interval)
     false = sum(score.false for score in scores)
     empty = [score for score in scores if not score.found]
-    return {
-        "frames": len(scores),
-        "galaxies": galaxies,
-        "false": false,
-        "false_per_frame": false / len(scores) if scores else None,
-        "false_interval": poisson_interval(false, len(scores)) if scores else None,
-        "frames_without_galaxy": len(empty),
-        "false_without_galaxy": sum(score.false for score in empty),
-    }
+    return DepthResult(
+        depth=depth,
+        frames=len(scores),
+        galaxies=galaxies,
+        false=false,
+        false_per_frame=false / len(scores) if scores else None,
+        false_interval=poisson_interval(false, len(scores)) if scores else None,
+        frames_without_galaxy=len(empty),
+        false_without_galaxy=sum(score.false for score in empty),
+    )
 
 
-def night_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def night_rows(depths: Sequence[DepthResult]) -> list[tuple[str, ...]]:
     """Return table rows for each depth of stack and object.
 
     They hold frames, found, share and false detections per frame, with intervals.
     """
     rows: list[tuple[str, ...]] = []
-    for depth in result["depths"]:
+    for depth in depths:
         false = "-"
-        if depth["false_interval"]:
-            low, high = depth["false_interval"]
-            false = f"{depth['false_per_frame']:.3f} [{low:.3f}, {high:.3f}]"
-        for name, galaxy in depth["galaxies"].items() or [("no galaxy", None)]:
-            if galaxy is None:
-                rows.append((str(depth["depth"]), name, str(depth["frames"]), "-", "-", false))
-                continue
-            low, high = galaxy["interval"]
-            share = f"{galaxy['share']:.2f} [{low:.2f}, {high:.2f}]"
-            rows.append((str(depth["depth"]), name, str(galaxy["frames"]), str(galaxy["found"]), share, false))
+        if depth.false_interval:
+            low, high = depth.false_interval
+            false = f"{depth.false_per_frame:.3f} [{low:.3f}, {high:.3f}]"
+        if not depth.galaxies:
+            rows.append((str(depth.depth), "no galaxy", str(depth.frames), "-", "-", false))
+        for name, galaxy in depth.galaxies.items():
+            low, high = galaxy.interval
+            share = f"{galaxy.share:.2f} [{low:.2f}, {high:.2f}]"
+            rows.append((str(depth.depth), name, str(galaxy.frames), str(galaxy.found), share, false))
     return rows

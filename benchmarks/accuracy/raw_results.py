@@ -8,12 +8,17 @@ Its lines in README.md are made too, all from saved results.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...models.markdown import markdown_table
+from ...training.run import RunError
 from .composites import composite_rows, false_text
 from .night import night_rows
+from .records.raw import CompositesResult, NightResult
+
+Result = TypeVar("Result")
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
 NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
@@ -22,13 +27,13 @@ COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [
 
 def raw_page(results: Path) -> list[str]:
     """Return the section as parts of a Markdown page; empty if nothing was saved."""
-    night, composites = _read(results / NIGHT), _read(results / COMPOSITES)
+    night, composites = _night(results), _composites(results)
     parts = ["\n## Raw exposures\n"] if night or composites else []
     if night:
         parts += [
             "Single exposures and stacks with known targets, through the same pipeline as `run`. A galaxy is found if "
             "a box holds its centre within a quarter of its sides from its middle. `galaxy-edge eval night`:\n",
-            *markdown_table(NIGHT_COLUMNS, night_rows(night)),
+            *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
         ]
     if composites:
         parts += ["", composites_text(composites), "", *markdown_table(COMPOSITE_COLUMNS, composite_rows(composites))]
@@ -37,13 +42,13 @@ def raw_page(results: Path) -> list[str]:
 
 def raw_readme_lines(results: Path) -> list[str]:
     """Return the lines of README.md; empty if nothing was saved."""
-    night, composites = _read(results / NIGHT), _read(results / COMPOSITES)
+    night, composites = _night(results), _composites(results)
     lines = []
     if night:
         lines += [
             "Raw exposures of a smart telescope with known targets, alone and stacked (`galaxy-edge eval night`):",
             "",
-            *markdown_table(NIGHT_COLUMNS, night_rows(night)),
+            *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
             "",
         ]
     if composites:
@@ -52,19 +57,29 @@ def raw_readme_lines(results: Path) -> list[str]:
     return lines
 
 
-def composites_text(result: dict[str, Any]) -> str:
+def composites_text(result: CompositesResult) -> str:
     """Describe the measurement, with the false detections of detector and SEP."""
     return (
-        f"Galaxies that were not trained on, added in linear light to {result['exposures']} raw exposures whose skies "
-        f"were not trained on, {result['frames']} frames in all; share found (IoU {result['min_iou']:g}), by mean "
-        f"signal in standard deviations of a superpixel's noise. The detector has {false_text(result['detector'])}. "
+        f"Galaxies that were not trained on, added in linear light to {result.exposures} raw exposures whose skies "
+        f"were not trained on, {result.frames} frames in all; share found (IoU {result.min_iou:g}), by mean "
+        f"signal in standard deviations of a superpixel's noise. The detector has {false_text(result.detector)}. "
         "SEP, its parameters fitted on other exposures, is compared at the same total of false detections "
         "(`galaxy-edge eval composites`):"
     )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _night(results: Path) -> NightResult | None:
+    return _read(results / NIGHT, NightResult.from_dict, "night")
+
+
+def _composites(results: Path) -> CompositesResult | None:
+    return _read(results / COMPOSITES, CompositesResult.from_dict, "composites")
+
+
+def _read(path: Path, record_of: Callable[[dict[str, Any]], Result], command: str) -> Result | None:
     if not path.exists():
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    try:
+        return record_of(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is not a result of 'galaxy-edge eval {command}': {error!r}") from None

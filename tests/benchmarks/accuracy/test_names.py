@@ -58,9 +58,9 @@ def test_shares_count_what_is_marked_sure():
         NamedGalaxy("set", "d", frozenset({"spiral"}), "spiral", 0.8, True, False),
     ]
     result = summarise_names(galaxies)
-    assert (result["all"]["right"], result["sure"]["galaxies"], result["sure"]["right"]) == (2, 3, 2)
-    assert result["coverage"] == 0.75 and result["sure_class"]["galaxies"] == 2
-    assert name_rows({"sets": {"set": result}})[0][3] == "3 (75%)"
+    assert (result.all.right, result.sure.galaxies, result.sure.right) == (2, 3, 2)
+    assert result.coverage == 0.75 and result.sure_class.galaxies == 2
+    assert name_rows({"set": result})[0][3] == "3 (75%)"
 
 
 def test_names_that_are_marked_sure_are_mostly_right(shared_data):

@@ -54,12 +54,14 @@ def test_frames_are_added_up_by_object():
         score_frame(np.array([[5, 5, 15, 15], [70, 70, 90, 90]], float), both),
         score_frame(np.array([[5, 5, 15, 15]], float), [Target("NGC7023", 40, 40, False)]),
     ]
-    result = summarise(scores)
-    assert {name: (row["found"], row["frames"]) for name, row in result["galaxies"].items()} == {
+    result = summarise(1, scores)
+    assert {name: (row.found, row.frames) for name, row in result.galaxies.items()} == {
         "M65": (2, 2), "M66": (1, 2)
     }  # fmt: skip
-    assert (result["false"], result["frames_without_galaxy"], result["false_without_galaxy"]) == (1, 1, 1)
-    assert len(night_rows({"depths": [{"depth": 1, **result}]})) == 2
+    assert (result.false, result.frames_without_galaxy, result.false_without_galaxy) == (1, 1, 1)
+    assert len(night_rows([result])) == 2
+    empty = summarise(4, [])
+    assert night_rows([empty]) == [("4", "no galaxy", "0", "-", "-", "-")]
 
 
 def test_a_table_that_does_not_fit_is_refused(tmp_path):

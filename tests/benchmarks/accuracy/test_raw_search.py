@@ -11,13 +11,16 @@ from galaxy_edge.benchmarks.accuracy.composites import evaluate_composites
 from galaxy_edge.benchmarks.accuracy.raw_composites import compose
 from galaxy_edge.benchmarks.accuracy.raw_results import raw_page, raw_readme_lines
 from galaxy_edge.benchmarks.accuracy.raw_search import SearchedFrame, match, signals_at
+from galaxy_edge.benchmarks.accuracy.records.raw import CompositesResult, NightResult
 from galaxy_edge.benchmarks.accuracy.sep_baseline import at_equal_false_alarms
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.raw.bayer import superpixels
 from galaxy_edge.runtime.inference.raw_detector import RawDetector
 from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.run import RunError
 from galaxy_edge.training.scenes.cutouts import Cutout
 from galaxy_edge.training.scenes.raw_frames import RawFrame
+from helpers.paths import ROOT
 
 
 def disc() -> Cutout:
@@ -95,14 +98,15 @@ def result():
 
 def test_galaxies_are_counted_by_signal(result):
     pytest.importorskip("sep", reason="needs the detector extra")
-    assert (result["frames"], result["exposures"]) == (5, 5)
-    total = result["all"]["galaxies"]
-    assert sum(group["galaxies"] for group in result["bins"]) == total > 0
+    assert (result.frames, result.exposures) == (5, 5)
+    total = result.all.galaxies
+    assert sum(group.galaxies for group in result.bins) == total > 0
     for name in ("detector", "sep"):
-        assert sum(group[name]["found"] for group in result["bins"]) == result["all"][name]["found"] <= total
-        low, high = result["all"][name]["interval"]
+        every = getattr(result.all, name)
+        assert sum(getattr(group, name).found for group in result.bins) == every.found <= total
+        low, high = every.interval
         assert 0 <= low < high <= 1
-    assert result["sep"]["false"] == result["detector"]["false"] and result["sep"]["settings"]["size"] > 0
+    assert result.sep.false == result.detector.false and result.sep.settings["size"] > 0
 
 
 def test_too_few_exposures_are_refused():
@@ -113,10 +117,29 @@ def test_too_few_exposures_are_refused():
 
 def test_the_page_of_results_shows_what_was_saved(result, tmp_path):
     assert raw_page(tmp_path) == []
-    (tmp_path / "raw-composites.json").write_text(json.dumps(result))
-    night = {"frames": 20, "false": 1, "false_per_frame": 0.05, "false_interval": [0.001, 0.28]}
+    (tmp_path / "raw-composites.json").write_text(json.dumps(result.to_dict()))
+    night = {"frames": 20, "false": 1, "false_per_frame": 0.05, "false_interval": [0.001, 0.28],
+             "frames_without_galaxy": 0, "false_without_galaxy": 0}  # fmt: skip
     night["galaxies"] = {"M94": {"frames": 20, "found": 19, "share": 0.95, "interval": [0.76, 0.99]}}
-    (tmp_path / "raw-night.json").write_text(json.dumps({"depths": [{"depth": 8, **night}]}))
+    (tmp_path / "raw-night.json").write_text(
+        json.dumps({"folder": "night", "depths": [{"depth": 8, **night}], "unknown": 0})
+    )
     for text in ("\n".join(raw_page(tmp_path)), "\n".join(raw_readme_lines(tmp_path))):
         assert "| 8 | M94 | 20 | 19 | 0.95 [0.76, 0.99] | 0.050 [0.001, 0.280] |" in text
         assert "| 2 and more |" in text and "5 raw exposures" in text
+
+
+@pytest.mark.parametrize(("name", "record"), [("raw-composites", CompositesResult), ("raw-night", NightResult)])
+def test_saved_results_are_kept_to_the_byte(name, record):
+    """A record has all values of its file, in the same order."""
+    text = (ROOT / "training" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    assert json.dumps(record.from_dict(json.loads(text)).to_dict(), indent=1) + "\n" == text
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}"])
+@pytest.mark.parametrize(("name", "command"), [("raw-composites", "composites"), ("raw-night", "night")])
+def test_damaged_result_is_named(name, command, content, tmp_path):
+    """The message names the file, and with it the evaluation to repeat."""
+    (tmp_path / f"{name}.json").write_text(content)
+    with pytest.raises(RunError, match=rf"{name}\.json is not a result of 'galaxy-edge eval {command}'"):
+        raw_page(tmp_path)
