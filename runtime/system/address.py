@@ -7,6 +7,8 @@ import re
 MASK = "***"
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 """Unicode categories: control and format characters, line and paragraph separators."""
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Half characters, which JSON can hold; the others stand for bytes of a file's name that are not UTF-8."""
 _JOINERS = "\u200c\u200d"
 _SCHEMES = (
     "rtsp", "rtsps", "rtspt", "rtspu", "http", "https", "httpproxy", "rtmp", "rtmps", "rtmpe", "rtmpt", "mqtt", "mqtts",
@@ -134,6 +136,7 @@ def printable_name(name: str) -> str:
         return name
     import unicodedata  # most names do without
 
+    name = _LONE_SURROGATE.sub(lambda match: _escaped(match[0]), name)
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(_escaped(sign) if unicodedata.category(sign) in _INVISIBLE else sign for sign in text)
 

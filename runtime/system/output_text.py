@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20|]")
+_FORMULA = re.compile(r"(^|[;\t\r\n])([\s\ufeff\0]*[=+\-@\uff1d\uff0b\uff0d\uff20|])")
+"""The beginning of a formula; in some countries, spreadsheets split cells at semicolons."""
 
 
 def json_line(value: Any) -> str:
@@ -15,7 +16,7 @@ def json_line(value: Any) -> str:
     Letters of any script are written as they are; characters that some programs interpret as the end of a line
     (U+2028, U+0085), that reverse text (U+202E) or that are invisible are written as ``\\u2028``.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return text if text.isascii() else "".join(map(_json_escaped, text))
 
 
@@ -28,5 +29,5 @@ def _json_escaped(sign: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a text that no spreadsheet reads as a formula, with ``'`` if needed."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    """Return a text that no spreadsheet reads as a formula, with ``'`` where one would begin."""
+    return _FORMULA.sub(r"\1'\2", text)

@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 from rich.table import Table
 
 NAMES = ["a[/]b", "[/bold]x", "[link=https://evil]x[/link]", "[red]x", ":boom:", "\x1b]8;;https://evil\x1b\\x", "a\u2028b",
-         "a\u202egpj.exe", "\u2066x", "a\x85b", "a\rb", "\ufeffx", "=HYPERLINK(1)", "<img src=x onerror=1>", "e\u0301 \u05d0 \u4e2d"]  # fmt: skip
+         "a\u202egpj.exe", "\u2066x", "a\x85b", "a\rb", "\ufeffx", "a\x7fb", "\ud800x", "=HYPERLINK(1)", "<img src=x onerror=1>", "e\u0301 \u05d0 \u4e2d"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +47,7 @@ def test_json_stays_one_line_and_says_the_same(name):
     assert printable_name(line) == line
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", " =1", "\uff1d1", "|cmd"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", " =1", "\uff1d1", "|cmd", "\ufeff=1"])
 def test_no_cell_of_csv_is_a_formula(text):
     """OWASP's list, and the full-width forms that spreadsheets take for the same.
 
@@ -56,6 +56,10 @@ def test_no_cell_of_csv_is_a_formula(text):
     stream = io.StringIO()
     csv.writer(stream).writerow([csv_cell(text), csv_cell("spiral"), csv_cell("crops/0001/1.png")])
     assert next(csv.reader(io.StringIO(stream.getvalue()))) == [f"'{text}", "spiral", "crops/0001/1.png"]
+
+
+def test_no_part_of_a_cell_is_a_formula_where_semicolons_separate():
+    assert csv_cell("m81;=cmd(1).fits") == "m81;'=cmd(1).fits" and csv_cell("a\n @x;b-1") == "a\n' @x;b-1"
 
 
 def test_markdown_makes_no_link_or_tag_of_a_name():
