@@ -29,5 +29,5 @@ def _json_escaped(sign: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a text that no spreadsheet reads as a formula, with ``'`` where one would begin."""
+    """Return a text with ``'`` where a spreadsheet would begin a formula."""
     return _FORMULA.sub(r"\1'\2", text)
