@@ -258,6 +258,11 @@ def other_format_values(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     return dict(foreign) if isinstance(foreign, dict) else {}
 
 
+def parse_flag(value: Any) -> bool:
+    """Return a flag as bool; some programs write numbers and flags as text."""
+    return value.strip().lower() not in ("", "0", "false", "no") if isinstance(value, str) else bool(value)
+
+
 def parse_finite(value: Any) -> float:
     """Return a number as float.
 

@@ -25,6 +25,7 @@ from .annotation import (
     build_dataset,
     other_format_values,
     parse_finite,
+    parse_flag,
 )
 from .coco_images import IMAGES, ImageLocator
 from .images import image_size, list_files, read_text, to_label_error
@@ -192,8 +193,8 @@ def _read_one(
             on_error(LabelError("unreadable label", name, f"annotation {annotation.get('id', number)}: {error}"))
             continue
         classes.append(names[annotation["category_id"]])
-        crowd = bool(annotation.get("iscrowd", 0))
-        difficult.append(crowd or bool(annotation.get("ignore", 0)) or bool(annotation.get("difficult", False)))
+        crowd = parse_flag(annotation.get("iscrowd"))
+        difficult.append(crowd or any(parse_flag(annotation.get(key)) for key in ("ignore", "difficult")))
         others = {
             key: annotation[key] for key in annotation if key not in BOX_KEYS and annotation[key] not in ([], None)
         }

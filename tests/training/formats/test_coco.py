@@ -99,6 +99,13 @@ def test_file_of_another_program_is_read(tmp_path):
     assert labels.notes == ("omitted from the file: 'info'", "omitted from the file: 'licenses'")
 
 
+def test_flags_written_as_text_are_read(tmp_path):
+    """As a Python text, "0" is true: every box would be ignored."""
+    content = change(annotations={"iscrowd": "0", "ignore": "false"})
+    content["annotations"][2] |= {"iscrowd": "0", "ignore": "1"}
+    assert read_labels(put(tmp_path, content)).images[0].difficult.tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize("kind", ["voc", "yolo", "csv"])
 def test_properties_of_other_programs_survive_other_formats(tmp_path, kind):
     labels = read_labels(put(tmp_path / "one"))
