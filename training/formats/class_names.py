@@ -69,7 +69,7 @@ def parse_yaml_names(text: str, file: str) -> list[str]:
     spelling; `yaml.safe_load` would convert them to a truth value and numbers.
 
     Raises:
-        LabelError: the file is not YAML, or its names are of another form.
+        LabelError: the file is not YAML, its names are of another form, or `nc` is not their number.
         MissingExtra: PyYAML is not installed.
     """
     require_extra("yaml", "train")
@@ -91,4 +91,9 @@ def parse_yaml_names(text: str, file: str) -> list[str]:
         names = [names[str(index)] for index in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise LabelError("unreadable label", file, "its names are not a list of texts, or one of them is empty")
+    count = content.get("nc")
+    if isinstance(count, str) and count.strip().isdecimal() and int(count) != len(names):
+        raise LabelError(
+            "unreadable label", file, f"it has {len(names)} names, but its number of classes, nc, is {count}"
+        )
     return [name.strip() for name in names]

@@ -48,6 +48,7 @@ def test_names_are_read_as_they_are_written(text, names):
         ("names: [galaxy, '']\n", "one of them is empty"),
         ("names: [[galaxy]]\n", "not a list of texts"),
         ("names: galaxy\n", "not a list of texts"),
+        ("names: [galaxy, star]\nnc: 3\n", "it has 2 names, but nc, their number, is 3"),
         ("names: [\x07]\n", "it is not valid YAML"),
         ("[" * 5000, "it is not valid YAML: it nests too deeply"),
     ],
