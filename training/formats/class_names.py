@@ -93,7 +93,5 @@ def parse_yaml_names(text: str, file: str) -> list[str]:
         raise LabelError("unreadable label", file, "its names are not a list of texts, or one of them is empty")
     count = content.get("nc")
     if isinstance(count, str) and count.strip().isdecimal() and int(count) != len(names):
-        raise LabelError(
-            "unreadable label", file, f"it has {len(names)} names, but its number of classes, nc, is {count}"
-        )
+        raise LabelError("unreadable label", file, f"it has {len(names)} names, but nc, their number, is {count}")
     return [name.strip() for name in names]
