@@ -84,7 +84,7 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
         "h11",
     }  # of [serve] and [mqtt]
     assert {name: gone for name, gone in report["missing"].items() if gone.split(".")[0] not in extras} == {}
-    assert {name.split(".")[2] for name in report["missing"]} <= {"mqtt", "web"}
+    assert {name.split(".")[2] for name in report["missing"]} <= {"fleet", "mqtt", "web"}
     assert "galaxy_edge.runtime.pipeline.threads" in report["modules"] and len(report["modules"]) > 20
     size = sum(
         path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink()
