@@ -209,7 +209,7 @@ def test_folds_are_compared_and_interpreted(data, out):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["compare", "nothing"], "there is no recipe 'nothing'; known: small, telescopes, simple"),
+        (["compare", "nothing"], "there is no recipe 'nothing'; known: small, nano, base, telescopes, simple"),
         (["views", "--recipe", "nothing"], "there is no recipe"),
     ],
 )
