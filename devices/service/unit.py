@@ -69,6 +69,9 @@ WantedBy=multi-user.target
 _DEVICES = ("char-video4linux", "char-media", "char-dma_heap", "char-usb_device", "char-apex", "char-drm")
 """Cameras, libcamera's memory, and the Edge TPU on USB and PCIe, by the names of /proc/devices."""
 
+_HOMES = (Path("/", "home"), Path("/", "root"), Path("/", "run", "user"))
+"""The folders that ``ProtectHome`` hides."""
+
 
 def unit_text(
     arguments: Sequence[str], profile: Profile, credentials: Mapping[str, Path], groups: Sequence[str]
@@ -126,6 +129,6 @@ def _escape(text: str) -> str:
 def _protect_home(prefix: str) -> str:
     """Return the value of ``ProtectHome``.
 
-    The service may read home folders only if its environment is in one of them.
+    The service may read home folders, those of systemd.exec(5), only if its environment is in one of them.
     """
-    return "read-only" if prefix.startswith(("/home/", "/root/")) else "yes"
+    return "read-only" if any(Path(prefix).is_relative_to(folder) for folder in _HOMES) else "yes"

@@ -42,7 +42,7 @@ for name in sys.argv[1:]:
     print(json.dumps(["begin", name, ""]), flush=True)
     try:
         importlib.import_module(name)
-    except Exception as error:
+    except Exception as error:  # whatever a package raises is what is reported
         print(json.dumps(["fail", name, f"{type(error).__name__}: {error}".splitlines()[0][:200]]), flush=True)
     else:
         print(json.dumps(["ok", name, ""]), flush=True)

@@ -61,6 +61,14 @@ def test_wrong_options_are_refused_before_anything_is_installed(arguments, messa
     assert done.returncode == 2 and message in done.stderr and not done.stdout
 
 
+@pytest.mark.parametrize(("prefix", "home"), [
+    ("/home/pi/env", "read-only"), ("/root/env", "read-only"), ("/homes/env", "yes"), ("/opt/env", "yes"),
+])  # fmt: skip
+def test_home_folders_are_hidden_unless_the_program_is_in_one(monkeypatch, prefix, home):
+    monkeypatch.setattr("galaxy_edge.devices.service.unit.sys.prefix", prefix)
+    assert f"\nProtectHome={home}\n" in unit_text(["--camera", "0"], PI, {}, [])
+
+
 def test_a_dry_run_prints_the_unit():
     done = galaxy_edge_in_process("service", "install", "--dry-run", "--camera", "0?gain=4", "--serve", "8080")
     assert done.returncode == 0
