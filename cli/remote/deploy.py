@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...devices.deploy.deploy import DEFAULT_HEALTH, DEFAULT_RESTART, DEFAULT_ROOT
 from ..options import FILE, FOLDER, GroupedCommand, Number, option_group
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ release_options = option_group(
 )
 device_options = option_group(
     "Device",
-    click.option("--root", default="~/galaxy-edge", show_default=True, help="Folder of the releases there."),
+    click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder of the releases there."),
     click.option(
-        "--restart", default="sudo -n systemctl restart galaxy-edge", show_default=True, metavar="COMMAND",
+        "--restart", default=DEFAULT_RESTART, show_default=True, metavar="COMMAND",
         help="Command that restarts the service there; '' for none.",
     ),
     click.option(
-        "--health", default="http://127.0.0.1:8080/healthz", show_default=True, metavar="URL",
+        "--health", default=DEFAULT_HEALTH, show_default=True, metavar="URL",
         help="URL that answers 200 while the service is healthy, as seen from the device; '' to trust the restart.",
     ),
     click.option(
