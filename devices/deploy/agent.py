@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import platform
@@ -248,8 +249,8 @@ def _unhealthy(url: str) -> str:
             return "" if answer.status == 200 else f"{url} answers {answer.status}"
     except urllib.error.HTTPError as error:
         return f"{url} answers {error.code} {error.read(200).decode(errors='replace').strip()}".strip()
-    except (OSError, ValueError) as error:
-        return f"{url}: {getattr(error, 'reason', error)}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"{url}: {getattr(error, 'reason', error) or type(error).__name__}"
 
 
 def _finished(command: list[str], seconds: float, cwd: str | None = None) -> subprocess.CompletedProcess[str]:

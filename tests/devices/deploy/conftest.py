@@ -1,6 +1,6 @@
 """A device that is reached through a real sshd, and a service on it."""
 
-import urllib.error
+import http.client
 import urllib.request
 
 import pytest
@@ -53,7 +53,7 @@ class Device:
         try:
             with urllib.request.urlopen(self.url, timeout=5) as answer:
                 return answer.read().decode()
-        except urllib.error.URLError:
+        except (OSError, http.client.HTTPException):  # it is starting or ending: nobody listens, or it hangs up
             return None
 
     def stop(self):
