@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
         room = item.path.relative_to(ROOT / "tests").parts[0]
-        if room not in ("runtime", "models", "export", "devices"):
+        if room not in ("runtime", "models", "export", "devices", "sky"):
             item.add_marker("no_cover")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("benchmarks", "cli", "devices", "export", "models", "runtime", "training")
+ROOMS = ("benchmarks", "cli", "devices", "export", "models", "runtime", "sky", "training")
 
 
 def run(*command, **how):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..inference.detector import ModelInput
 from ..inference.engine import RawTensor
 from ..monitoring.run_stats import RunStats
 from ..timing import Stopwatch
+
+if TYPE_CHECKING:
+    from ...sky.solution import Solution
 
 
 @dataclass(eq=False)
@@ -34,6 +37,8 @@ class FrameTask:
         inputs: the views in the format of the detector's input.
         raw: the detector's raw outputs for each view.
         detections: the result: boxes, scores and class probabilities.
+        solution: where the frame is on the sky, in pixels of the source's own frame; None where it is not known.
+        sky_note: why it is not known, e.g. "no sky position: no plate solver is installed"; "" where it is.
     """
 
     frame: Frame
@@ -48,6 +53,8 @@ class FrameTask:
     inputs: list[ModelInput] = field(default_factory=list)
     raw: list[dict[str, RawTensor]] = field(default_factory=list)
     detections: Detections = field(default_factory=Detections.empty)
+    solution: Solution | None = None
+    sky_note: str = ""
 
 
 class Stage(NamedTuple):

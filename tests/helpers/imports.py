@@ -13,6 +13,7 @@ FLOORS = (
     ("errors", "files"),
     ("models",),
     ("devices",),
+    ("sky",),
     ("runtime",),
     ("training",),
     ("export",),

@@ -1,0 +1,1 @@
+"""Positions on the sky: plate solving, catalogues, simulated fields."""
