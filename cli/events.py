@@ -18,7 +18,7 @@ from ..runtime.system.utc_time import utc_text
 from .options import COUNT, FOLDER, Number
 
 if TYPE_CHECKING:
-    from ..runtime.events.queries import EventRow
+    from ..runtime.events.event_row import EventRow
 
 FORMATS = click.Choice(["table", "json", "csv"])
 WIDE = 200
@@ -86,7 +86,8 @@ def events() -> None:
 @click.option("--format", type=FORMATS, default="table", show_default=True, help="Output format.")
 def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> None:
     """List events, the latest last."""
-    from ..runtime.events.queries import Query, as_csv, query_events
+    from ..runtime.events.event_row import as_csv
+    from ..runtime.events.queries import Query, query_events
 
     rows = query_events(folder, Query(**conditions, limit=limit))
     if format == "json":
@@ -161,7 +162,8 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
     from ..files import write_user_file
-    from ..runtime.events.queries import Query, as_csv, query_events
+    from ..runtime.events.event_row import as_csv
+    from ..runtime.events.queries import Query, query_events
 
     to_stdout = str(file) == "-"
     format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))

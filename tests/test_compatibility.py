@@ -67,6 +67,20 @@ def test_old_event_file_is_continued_by_a_new_run(folder):
     assert not list(folder.glob("events-unreadable-*"))
 
 
+def test_event_file_without_positions_is_migrated(tmp_path):
+    """Schema 3 had no positions on the sky: its events are read, and have none."""
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
+        database.executescript((ROOT / "tests" / "data" / "schema-3" / "events.sql").read_text())
+    events = json.loads(invoke("events", "list", "--in", tmp_path, "--format", "json"))
+    assert [event["number"] for event in events] == [1, 2] and "sky" not in events[0]
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
+        assert database.execute("SELECT number, ra, object_name FROM told").fetchall() == [
+            (1, None, None),
+            (2, None, None),
+        ]
+        assert database.execute("PRAGMA user_version").fetchone() == (4,)
+
+
 def test_old_frame_log_conforms_to_the_schema():
     """The schema is published with the package.
 

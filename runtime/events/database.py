@@ -12,7 +12,7 @@ from ..system.utc_time import file_stamp
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT = 10.0
 """Seconds to wait while another program has locked the file."""
 _RUN = """
@@ -45,6 +45,27 @@ CREATE VIEW told AS
     FROM event JOIN run ON run.id = event.run;
 """
 _SINCE_2 = "ALTER TABLE run ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;"
+# Positions on the sky, NULL where they are unknown, and the objects of all runs; see `objects`.
+_SINCE_3 = """
+ALTER TABLE event ADD COLUMN ra REAL;
+ALTER TABLE event ADD COLUMN dec REAL;
+ALTER TABLE event ADD COLUMN position_error REAL;
+ALTER TABLE event ADD COLUMN size_arcsec REAL;
+ALTER TABLE event ADD COLUMN position_angle REAL;
+ALTER TABLE event ADD COLUMN object_name TEXT;
+ALTER TABLE event ADD COLUMN object_kind TEXT;
+ALTER TABLE event ADD COLUMN object_type TEXT;
+ALTER TABLE event ADD COLUMN object_separation REAL;
+ALTER TABLE event ADD COLUMN object_id TEXT;
+ALTER TABLE event ADD COLUMN object_neighbours TEXT;
+ALTER TABLE event ADD COLUMN sky_note TEXT;
+CREATE INDEX event_object ON event(object_id) WHERE object_id IS NOT NULL;
+CREATE INDEX event_dec ON event(dec) WHERE dec IS NOT NULL;
+CREATE TABLE sky_object (
+    id TEXT PRIMARY KEY, name TEXT, ra REAL NOT NULL, dec REAL NOT NULL, position_error REAL NOT NULL,
+    size_arcsec REAL NOT NULL
+);
+"""
 _FROM_1 = """
 ALTER TABLE run ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT '';
@@ -53,7 +74,12 @@ ALTER TABLE event ADD COLUMN state TEXT NOT NULL DEFAULT 'ended';
 ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
-_MIGRATIONS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
+_MIGRATIONS = {
+    0: _RUN + _EVENT + _SINCE_1 + _SINCE_2 + _SINCE_3,
+    1: _FROM_1 + _SINCE_1 + _SINCE_2 + _SINCE_3,
+    2: _SINCE_2 + _SINCE_3,
+    3: _SINCE_3,
+}
 
 
 def open_database(

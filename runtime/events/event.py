@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...models.naming import display_name, sure_group
 from ..system.utc_time import move_utc_text
 from ..tracking.track import Track
+
+if TYPE_CHECKING:
+    from ...sky.position import SkyPosition
 
 OBJECT = "object"
 
@@ -46,6 +49,7 @@ class Event:
         cutout: (H, W, 3) uint8 RGB, the best view.
         raw_cutout: the same with more than 8 bits, see `Track`; None where the source has 8 bits.
         cfa: Bayer pattern of `raw_cutout`, where that is a mosaic.
+        sky: where it is on the sky, and which catalogued object it is; None where nothing is known.
     """
 
     id: str
@@ -68,6 +72,7 @@ class Event:
     cutout: np.ndarray
     raw_cutout: np.ndarray | None = None
     cfa: str | None = None
+    sky: SkyPosition | None = None
 
     @property
     def ended(self) -> bool:
@@ -114,6 +119,7 @@ class Event:
             "last_time": self.last_time,
             "best_frame": self.best_frame,
             "probabilities": self.probabilities,
+            **({} if self.sky is None else {"sky": self.sky.to_dict()}),
         }
 
 

@@ -5,14 +5,18 @@ Its schema is ``runtime/events/frame.schema.json``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...models.naming import display_name, sure_group
 from ..frame import Detections, Frame
 from ..system.utc_time import utc_text
+
+if TYPE_CHECKING:
+    from ...sky.position import SkyPosition
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class DetectionRecord:
         probability: of the best class.
         sure: whether the class is more than a guess; None if the classifier has no such threshold.
         probabilities: by class name.
+        sky: where it is on the sky, and which catalogued object it is; None where nothing is known.
     """
 
     box: list[float]
@@ -34,6 +39,7 @@ class DetectionRecord:
     probability: float
     sure: bool | None
     probabilities: dict[str, float]
+    sky: SkyPosition | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -47,6 +53,7 @@ class DetectionRecord:
             "probability": self.probability,
             **sure,
             "probabilities": self.probabilities,
+            **({} if self.sky is None else {"sky": self.sky.to_dict()}),
         }
 
 
@@ -127,6 +134,7 @@ def frame_record(
     ms: dict[str, float],
     abstain: float | None = None,
     reused: bool = False,
+    sky: Sequence[SkyPosition] = (),
 ) -> FrameRecord:
     """Make the record of a frame.
 
@@ -137,6 +145,7 @@ def frame_record(
         ms: milliseconds by stage; kept by reference.
         abstain: probability below which a class is a guess, if the classifier has such a threshold.
         reused: whether the detections are those of an earlier frame.
+        sky: position of each detection on the sky; empty where nothing is known.
     """
     width, height = frame.source_size
     boxes = frame.source_boxes(detections.boxes)
@@ -146,7 +155,10 @@ def frame_record(
         time=utc_text(frame.time),
         width=width,
         height=height,
-        detections=[_detection(boxes[index], detections, index, classes, abstain) for index in range(len(detections))],
+        detections=[
+            _detection(boxes[index], detections, index, classes, abstain, sky[index] if sky else None)
+            for index in range(len(detections))
+        ],
         ms=ms,
         stacked=frame.stacked,
         stretch=frame.stretch,
@@ -155,7 +167,12 @@ def frame_record(
 
 
 def _detection(
-    box: np.ndarray, detections: Detections, index: int, classes: tuple[str, ...], abstain: float | None
+    box: np.ndarray,
+    detections: Detections,
+    index: int,
+    classes: tuple[str, ...],
+    abstain: float | None,
+    sky: SkyPosition | None,
 ) -> DetectionRecord:
     assert detections.probabilities is not None
     probabilities = detections.probabilities[index]
@@ -167,4 +184,5 @@ def _detection(
         probability=round(float(probabilities[best]), 4),
         sure=None if abstain is None else bool(probabilities[best] >= abstain),
         probabilities={name: round(float(value), 4) for name, value in zip(classes, probabilities, strict=True)},
+        sky=sky,
     )

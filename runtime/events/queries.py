@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -14,21 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, UserError
-from ...models.naming import sure_group
 from ..system import folder_lock
-from ..system.output_text import csv_cell
 from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
+from .event_row import EventRow, event_row
 from .maintenance import give_space_back
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
-COLUMNS = (
-    "id", "run", "number", "state", "kind", "class", "probability", "sure", "score", "x0", "y0", "x1", "y1", "frames",
-    "first_time", "last_time", "first_frame", "last_frame", "best_frame", "source", "crop", "device", "engine",
-    "detector", "classifier", "version", "probabilities", "group",
-)  # fmt: skip
-"""Columns of a CSV file, in their order; ``group`` is empty where the class is sure, or not even the group is."""
-
-
 CLOCK_SET = "2020"
 """A run that began earlier began on a machine whose clock was not set: its events have no usable age."""
 
@@ -74,57 +62,6 @@ class Query:
         return " AND ".join(given) or "1", list(given.values())
 
 
-@dataclass(frozen=True)
-class EventRow:
-    """An event as stored, with the description of its run.
-
-    Attributes:
-        id: stable and unique, e.g. ``1f0c22aa-00012``.
-        run, number: of the run in its output folder, and of the event in its run.
-        first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
-        source, best_frame, score, box: its best view; the box is x0, y0, x1, y1 in pixels of that frame.
-        name, probability, probabilities: its class, over all its frames; ``name`` is ``class`` in JSON, SQL and CSV.
-        crop: path of its image in the output folder; None if there is none.
-        state: confirmed or ended.
-        kind: ``object``, or the kind of artefact.
-        sure: whether the class is more than a guess; None if the classifier has no such threshold.
-        device, engine, detector, classifier, version, started: of its run.
-    """
-
-    id: str
-    run: int
-    number: int
-    first_frame: int
-    last_frame: int
-    first_time: str
-    last_time: str
-    frames: int
-    source: str
-    best_frame: int
-    score: float
-    name: str
-    probability: float
-    probabilities: dict[str, float]
-    crop: str | None
-    state: str
-    kind: str
-    sure: bool | None
-    device: str
-    engine: str
-    detector: str
-    classifier: str
-    version: str
-    started: str
-    box: list[float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        values = {"class" if key == "name" else key: value for key, value in vars(self).items()}
-        if self.sure is False and (group := sure_group(self.probabilities)):
-            values["group"] = group
-        return values
-
-
 def query_events(folder: Path, query: Query) -> list[EventRow]:
     """Return the events that match a query, in the order they began.
 
@@ -136,7 +73,7 @@ def query_events(folder: Path, query: Query) -> list[EventRow]:
     with _opened(folder) as database:
         rows = database.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
         running = _running(folder, database)
-        return [_event_row(folder, row, running) for row in reversed(rows.fetchall())]
+        return [event_row(folder, row, running) for row in reversed(rows.fetchall())]
 
 
 def get_event(folder: Path, event: str) -> EventRow:
@@ -151,23 +88,8 @@ def get_event(folder: Path, event: str) -> EventRow:
             row = database.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
             running = _running(folder, database)
         if row:
-            return _event_row(folder, row, running)
+            return event_row(folder, row, running)
     raise NoSuchEvent(f"there is no event '{event}' in {folder}: galaxy-edge events list shows them")
-
-
-def as_csv(events: list[EventRow]) -> str:
-    """Return events as CSV (RFC 4180) with a header.
-
-    Probabilities are a JSON object in one field.
-    """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    for event in events:
-        box = dict(zip(("x0", "y0", "x1", "y1"), event.box, strict=True))
-        flat = {"group": None, **event.to_dict(), **box, "probabilities": json.dumps(event.probabilities)}
-        writer.writerow({key: csv_cell(value) if isinstance(value := flat[key], str) else value for key in COLUMNS})
-    return stream.getvalue()
 
 
 def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
@@ -264,19 +186,6 @@ def _running(folder: Path, database: sqlite3.Connection) -> int:
         0
     ]
     return running
-
-
-def _event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
-    """Convert a row; a deleted crop is None, and events of finished runs are ended."""
-    values = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid", "class")}  # noqa: SIM118
-    values["name"] = row["class"]
-    values["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]
-    values["sure"] = None if row["sure"] is None else bool(row["sure"])
-    values["state"] = "ended" if row["run"] < running else row["state"]
-    values["probabilities"] = json.loads(row["probabilities"])
-    if row["crop"] and not (folder / row["crop"]).is_file():
-        values["crop"] = None
-    return EventRow(**values)
 
 
 def _files(folder: Path, crop: str | None) -> dict[Path, int]:

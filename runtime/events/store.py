@@ -158,13 +158,18 @@ _MOVE_RUN = f"UPDATE run SET started = {_TIME.format('started')} WHERE id = ?"
 _COLUMNS = (
     "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
     "x0", "y0", "x1", "y1", "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure",
+    "ra", "dec", "position_error", "size_arcsec", "position_angle", "object_name", "object_kind", "object_type",
+    "object_separation", "object_id", "object_neighbours", "sky_note",
 )  # fmt: skip
+_SKY_COLUMNS = _COLUMNS[_COLUMNS.index("ra") :]  # those of `sky.position`, which a run without positions never loads
 _SAVE = f"INSERT OR REPLACE INTO event ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
 
 
 def _row(run: int, event: Event, crop: str | None) -> tuple[Any, ...]:
+    sky = event.sky.to_row() if event.sky else (None,) * len(_SKY_COLUMNS)
     return (
         run, event.number, event.first_frame, event.last_frame, event.first_time, event.last_time, event.frames,
         event.source, event.best_frame, *event.box, event.score, event.name, event.probability,
         json.dumps(event.probabilities, allow_nan=False), crop, event.state, event.kind, event.sure,
+        *sky,
     )  # fmt: skip

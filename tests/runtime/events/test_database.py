@@ -1,12 +1,19 @@
 """The event file: damaged, of another program, of newer and of the first version."""
 
+import csv
+import io
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.events.database import open_database
+from galaxy_edge.runtime.events.event import events_from_tracks
+from galaxy_edge.runtime.events.event_row import as_csv
+from galaxy_edge.runtime.events.queries import Query, query_events
+from galaxy_edge.sky.position import COLUMNS, SkyPosition
 from helpers.tracks import output, rows, track
 
 
@@ -104,3 +111,34 @@ def test_commit_is_durable(tmp_path):
     with closing(database):
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_position_on_the_sky_is_kept_and_unknown_ones_are_null(tmp_path):
+    """What is not known is NULL in SQL, absent in JSON, and empty in CSV."""
+    known = SkyPosition(
+        192.7211, 41.1203, 2.5, 180.0, 105.0, "M 94", "galaxy", "SABa", 3.1, "M 94", ("NGC 1", "NGC 2"), None
+    )
+    unknown = SkyPosition(sky_note="no sky position: no solver is installed")
+    writer = output(tmp_path)
+    events = events_from_tracks([track(1, ended=True), track(2, ended=True), track(3, ended=True)], writer.info)
+    places = (known, unknown, None)
+    writer.writer.events([replace(event, sky=sky) for event, sky in zip(events, places, strict=True)])
+    writer.close(3, 0)
+    columns = "ra, dec, object_name, object_kind, object_neighbours, sky_note"
+    assert rows(tmp_path, f"SELECT {columns} FROM told ORDER BY number") == [
+        (192.7211, 41.1203, "M 94", "galaxy", '["NGC 1", "NGC 2"]', None),
+        (None, None, None, None, None, unknown.sky_note),
+        (None,) * 6,
+    ]
+    stored = query_events(tmp_path, Query())
+    assert [event.sky for event in stored] == list(places)
+    assert stored[1].to_dict()["sky"] == {"sky_note": unknown.sky_note} and "sky" not in stored[2].to_dict()
+    lines = list(csv.DictReader(io.StringIO(as_csv(stored))))
+    assert [line["object_name"] for line in lines] == ["M 94", "", ""] and lines[0]["dec"] == "41.1203"
+
+
+def test_columns_of_positions_are_the_fields_of_a_position(tmp_path):
+    """The event file's writer does not import the room that they are of."""
+    output(tmp_path).close(0, 0)
+    names = [name for (name,) in rows(tmp_path, "SELECT name FROM pragma_table_info('event') ORDER BY cid")]
+    assert tuple(names[names.index("ra") :]) == COLUMNS

@@ -13,8 +13,9 @@ import pytest
 from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.models.naming import GROUP_LABELS, UNCERTAIN
 from galaxy_edge.runtime.events.event import RunInfo, events_from_tracks
+from galaxy_edge.runtime.events.event_row import as_csv
 from galaxy_edge.runtime.events.frame_record import display_label, frame_record
-from galaxy_edge.runtime.events.queries import Query, as_csv, query_events
+from galaxy_edge.runtime.events.queries import Query, query_events
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.monitoring.live_table import LiveTable
 from galaxy_edge.runtime.monitoring.run_stats import RunStats

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
-from galaxy_edge.runtime.events.queries import COLUMNS, NoSuchEvent, Query, get_event, prune_events, query_events
+from galaxy_edge.runtime.events.event_row import COLUMNS
+from galaxy_edge.runtime.events.queries import NoSuchEvent, Query, get_event, prune_events, query_events
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from helpers.command_line import galaxy_edge, galaxy_edge_in_process
 from helpers.paths import HELPERS

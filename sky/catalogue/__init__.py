@@ -1,0 +1,1 @@
+"""Catalogues of objects on the sky: OpenNGC, and tables of users."""
