@@ -134,6 +134,7 @@ def _print_profile(profile: Profile, as_json: bool) -> None:
         "memory limit": f"{profile.memory} MiB, for a service" if profile.memory else "none",
         "throttles at": f"{profile.throttle} degrees C" if profile.throttle else "not known",
         "quota": f"{profile.quota} MiB of images in the output folder",
+        "network": f"{profile.network}, where it is installed",
         "sources": ", ".join(profile.sources) or "not listed",
         "notes": profile.notes,
     }

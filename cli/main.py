@@ -46,7 +46,8 @@ COMMANDS = {
     "data": "Convert, check, split and preview labelled images.",
     "evaluate": "Measure bundles on labelled images.",
     "export": "Make a bundle of a run or of a third-party network.",
-    "bundle": "Describe, compare, sign and verify model bundles.",
+    "networks.models": "List the sizes of the networks.",
+    "networks.bundle": "Describe, compare, sign and verify model bundles.",
     "events": "List, look up, export, prune and back up events.",
     "config": "Show, check and create galaxy-edge.toml.",
 }

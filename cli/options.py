@@ -143,6 +143,8 @@ TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
+NETWORK_SIZE = click.Choice(("nano", "small", "base"))
+"""`models.sizes.SIZES`; written out for the same reason as `STRETCH`."""
 ENGINES = EngineName(ENGINE_NAMES)
 STRETCH = click.Choice(("auto", "none", "percentile"))
 """`models.images.development.STRETCHES`; written out, since importing that takes time at every start."""

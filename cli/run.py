@@ -19,6 +19,7 @@ from .options import (
     ENGINES,
     FILE,
     FOLDER,
+    NETWORK_SIZE,
     PROFILE,
     STRETCH,
     THREADS,
@@ -31,6 +32,8 @@ from .service_options import mqtt_config, service_options, web_config
 from .terminal.quick_exit import discard_unread_output, discarded, request_quick_exit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..runtime.events.frame_record import FrameRecord
     from ..runtime.frame import Detections, Frame
     from ..runtime.monitoring.run_stats import RunStats
@@ -56,6 +59,10 @@ source_options = option_group(
 network_options = option_group(
     "Network",
     click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier."),
+    click.option(
+        "--size", type=NETWORK_SIZE,
+        help="Size of the networks; galaxy-edge models list shows them. Default: the device profile's, if installed.",
+    ),
     click.option(
         "--require-signature", type=FILE, metavar="KEY",
         help="Use only bundles that are signed with the private half of this public key.",
@@ -146,8 +153,28 @@ def _config(options: dict[str, Any]) -> RunConfig:
     profile = profile_for(options["device"])
     defaults = {"tiles": profile.tiles, "stack": profile.stack, "quota": profile.quota * 2**20}
     options |= {name: value for name, value in defaults.items() if options[name] is None}
+    options["models"] = _models(options["models"], options.pop("size"), profile.network)
     web, mqtt = web_config(options), mqtt_config(options)
     return RunConfig(web=web, mqtt=mqtt, **options)
+
+
+def _models(folder: Path | None, size: str | None, suggested: str) -> Path | None:
+    """Return the folder of the networks; None for the shipped ones.
+
+    Args:
+        folder, size: as given on the command line.
+        suggested: the size of the device profile.
+    """
+    if folder and size:
+        raise click.UsageError("--models and --size exclude each other: a folder of networks has its own size")
+    if folder or (size or suggested) == "small":
+        return folder  # the package's own networks: nothing is looked for
+    from ..models.sizes import SHIPPED_SIZE, models_of_size, size_folder
+
+    if not size and not size_folder(suggested):
+        logger.info("the networks of size %s, for this device, are not installed: using %s", suggested, SHIPPED_SIZE)
+        return None
+    return models_of_size(size or suggested)
 
 
 def _progress(length: int | None, as_json: bool) -> Any:

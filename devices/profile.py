@@ -65,6 +65,7 @@ class Profile:
         memory: MiB that a run may use at most, as the limit of the service; 0 for no limit.
         throttle: processor temperature in degrees Celsius at which the device slows down; 0 if unknown.
         quota: default of ``run --quota`` in MiB.
+        network: default of ``run --size``, one of `models.sizes.SIZES`; a run uses ``small`` if it is not installed.
         sources: kinds of sources that the device has drivers for.
         claims: what is known about the device.
         notes: remarks for the user.
@@ -84,6 +85,7 @@ class Profile:
     memory: int = 0
     throttle: int = 0
     quota: int = 2048
+    network: str = "small"
     sources: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     notes: str = ""
@@ -98,11 +100,13 @@ _KEY_TYPES = {
     "threads": "a whole number", "verified": "true or false", "model_contains": "a string",
     "accelerator": "a list of strings", "fallback": "a list of strings", "tiles": "a string",
     "stack": "a whole number", "memory": "a whole number", "throttle": "a whole number", "quota": "a whole number",
+    "network": "a string",
     "sources": "a list of strings", "claims": "a list of tables", "notes": "a string",
 }  # fmt: skip
 _OPTIONAL_KEYS = frozenset(
     field.name for field in dataclasses.fields(Profile) if field.default is not dataclasses.MISSING
 )
+_SIZES = ("nano", "small", "base")  # models.sizes.SIZES, which no start imports
 _RANGES = {"threads": (1, 1024), "stack": (1, 64), "memory": (0, 2**24), "throttle": (0, 150), "quota": (0, 2**30)}
 
 
@@ -178,6 +182,8 @@ def _read(path: Path) -> Profile:
             raise ProfileError(f"{where(key)}: '{key}' must be {limit}, not {table[key]}")
     if not re.fullmatch(r"auto|off|[1-9]\d?x[1-9]\d?", table.get("tiles", "auto")):
         raise ProfileError(f"{where('tiles')}: 'tiles' must be auto, off or NxM, e.g. 3x2, not '{table['tiles']}'")
+    if table.get("network", "small") not in _SIZES:
+        raise ProfileError(f"{where('network')}: 'network' must be {', '.join(_SIZES)}, not '{table['network']}'")
     claims = tuple(_read_claim(claim, where) for claim in table.get("claims", []))
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return Profile(**values | {"claims": claims})

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FILE, FOLDER, PATH
+from ..options import FILE, FOLDER, PATH
 
 if TYPE_CHECKING:
-    from ..models.bundle import Bundle
-    from ..models.manifest import Manifest
+    from ...models.bundle import Bundle
+    from ...models.manifest import Manifest
 
 
 def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     """Return the names and values that describe a verified bundle."""
-    from ..models.signature import SIGNATURE
+    from ...models.signature import SIGNATURE
 
     manifest = bundle.manifest
     state = f"UNGATED: failed {', '.join(bundle.failed_gates)}" if bundle.failed_gates else "all passed"
@@ -113,7 +113,7 @@ def bundle() -> None:
 @click.argument("path", type=FOLDER)
 def info(path: Path, as_json: bool) -> None:
     """Show contents, metrics and integrity of the bundle in PATH."""
-    from ..models.bundle import Bundle
+    from ...models.bundle import Bundle
 
     rows = info_rows(Bundle.load(path))
     _print_rows(("", ""), rows, as_json, dict(rows))
@@ -125,7 +125,7 @@ def info(path: Path, as_json: bool) -> None:
 @click.argument("second", type=FOLDER)
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Compare metrics and sizes of two bundles."""
-    from ..models.bundle import Bundle
+    from ...models.bundle import Bundle
 
     rows = diff_rows(Bundle.load(first), Bundle.load(second))
     plain = [dict(zip(("what", "first", "second", "change"), row, strict=True)) for row in rows]
@@ -136,7 +136,7 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
 @click.argument("name", type=PATH)
 def keygen(name: Path) -> None:
     """Generate the key pair NAME.key (secret) and NAME.pub (for the devices)."""
-    from ..models.signature import fingerprint, generate_keypair
+    from ...models.signature import fingerprint, generate_keypair
 
     secret, public = generate_keypair(name)
     click.echo(f"{secret}: secret key, for signing\n{public}: public key, for the devices")
@@ -151,10 +151,10 @@ def sign(path: Path, key: Path, days: int | None) -> None:
     """Sign the bundle in PATH."""
     import datetime
 
-    from ..models.bundle import Bundle
-    from ..models.signature import NEVER
-    from ..models.signature import sign as sign_bundle
-    from ..runtime.system.utc_time import utc_text
+    from ...models.bundle import Bundle
+    from ...models.signature import NEVER
+    from ...models.signature import sign as sign_bundle
+    from ...runtime.system.utc_time import utc_text
 
     loaded = Bundle.load(path)
     end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days) if days else None
@@ -173,8 +173,8 @@ def revoke(key: Path, file: Path | None) -> None:
 
     Devices read the file revoked-keys in the folder of their public key.
     """
-    from ..models.signature import REVOKED
-    from ..models.signature import revoke as revoke_key
+    from ...models.signature import REVOKED
+    from ...models.signature import revoke as revoke_key
 
     file = file or key.with_name(REVOKED)
     revoke_key(key, file)
@@ -186,11 +186,11 @@ def revoke(key: Path, file: Path | None) -> None:
 @click.argument("path", type=FOLDER)
 def verify(path: Path, key: Path | None) -> None:
     """Check hashes, golden vectors and, with --key, the signature of a bundle."""
-    from ..models.bundle import Bundle
-    from ..models.release import check_shipped, is_shipped, release_key
-    from ..models.signature import verify as verify_bundle
-    from ..runtime.inference.golden import check_golden
-    from ..runtime.inference.sandbox import check_bundle_loads
+    from ...models.bundle import Bundle
+    from ...models.release import check_shipped, is_shipped, release_key
+    from ...models.signature import verify as verify_bundle
+    from ...runtime.inference.golden import check_golden
+    from ...runtime.inference.sandbox import check_bundle_loads
 
     loaded = Bundle.load(path)
     if is_shipped(loaded):
@@ -215,10 +215,10 @@ def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
 
     Latency is that of one thread.
     """
-    from ..benchmarks.performance.variants import compare_variants, write_comparison
-    from ..devices.probe import probe
-    from ..models.bundle import Bundle
-    from .terminal.progress_bar import ProgressBar
+    from ...benchmarks.performance.variants import compare_variants, write_comparison
+    from ...devices.probe import probe
+    from ...models.bundle import Bundle
+    from ..terminal.progress_bar import ProgressBar
 
     with ProgressBar("rounds") as progress:
         result = compare_variants([Bundle.load(path) for path in paths], rounds, probe(), progress)
@@ -232,7 +232,7 @@ def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: 
         return
     from rich.table import Column, Table
 
-    from ..runtime.monitoring.console import PlainConsole
+    from ...runtime.monitoring.console import PlainConsole
 
     table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # show hashes in full
     for row in rows:

@@ -1,0 +1,1 @@
+"""Commands about bundles and sizes of networks."""
