@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import UsageError, UserError
+from ...errors import UserError
 from ..system import folder_lock
-from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
 from .event_row import EventRow, event_row
 from .maintenance import give_space_back
+from .reader import open_for_reading, running_run
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 CLOCK_SET = "2020"
@@ -70,9 +68,9 @@ def query_events(folder: Path, query: Query) -> list[EventRow]:
     """
     condition, values = query.where()
     last = f"LIMIT {int(query.limit)}" if query.limit is not None else ""
-    with _opened(folder) as database:
+    with open_for_reading(folder) as database:
         rows = database.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
-        running = _running(folder, database)
+        running = running_run(folder, database)
         return [event_row(folder, row, running) for row in reversed(rows.fetchall())]
 
 
@@ -84,9 +82,9 @@ def get_event(folder: Path, event: str) -> EventRow:
     """
     if ID.fullmatch(event):
         uid, number = event.split("-")
-        with _opened(folder) as database:
+        with open_for_reading(folder) as database:
             row = database.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
-            running = _running(folder, database)
+            running = running_run(folder, database)
         if row:
             return event_row(folder, row, running)
     raise NoSuchEvent(f"there is no event '{event}' in {folder}: galaxy-edge events list shows them")
@@ -108,10 +106,10 @@ def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: 
     condition, values = query.where()
     if query.run is None and (query.before or query.last_before):
         condition, values = f"{condition} AND started >= ?", [*values, CLOCK_SET]
-    with _opened(folder, write=True) as database:
+    with open_for_reading(folder, write=True) as database:
         rows = database.execute(
             f"SELECT run, number, crop FROM told WHERE ({condition}) AND (state = 'ended' OR run < ?)",
-            (*values, _running(folder, database)),
+            (*values, running_run(folder, database)),
         ).fetchall()
         files = {path: size for _, _, crop in rows for path, size in _files(folder, crop).items()}
         counts = {
@@ -129,63 +127,6 @@ def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: 
         if not crops_only:
             give_space_back(database, is_running=folder_lock.is_locked(folder))
     return counts
-
-
-@contextmanager
-def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open the event file of a folder; migrate it first if an older version wrote it."""
-    path = folder / "events.sqlite"
-    if not path.is_file():
-        raise UsageError(f"'{folder}' has no events.sqlite: use the output folder of a run")
-    try:
-        with closing(_connected(path, write)) as database:
-            database.row_factory = sqlite3.Row
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")
-            if version < SCHEMA_VERSION:
-                open_database(path)[0].close()
-            yield database
-    except sqlite3.Error as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-
-
-def _connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Connect to a file, exclusively if the disk is too full for shared memory.
-
-    SQLite shares this memory between processes.
-    """
-    for exclusive in (False, True):
-        mode = "rw" if write or exclusive else "ro"
-        database = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
-        )
-        try:
-            if exclusive:
-                database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("SELECT count(*) FROM sqlite_schema")
-            break
-        except sqlite3.Error as error:
-            database.close()
-            if exclusive or not error.sqlite_errorname.startswith("SQLITE_IOERR_SHM"):
-                raise
-    return database
-
-
-def _running(folder: Path, database: sqlite3.Connection) -> int:
-    """Return the number of the running run, or of the next one if none is running.
-
-    All lower ones have ended.
-
-    A run that was killed could not record its end, but it no longer holds the lock of the folder.
-    """
-    next_run: int = database.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
-    if not folder_lock.is_locked(folder):
-        return next_run
-    running: int = database.execute("SELECT coalesce(max(id), ?) FROM run WHERE ended IS NULL", (next_run,)).fetchone()[
-        0
-    ]
-    return running
 
 
 def _files(folder: Path, crop: str | None) -> dict[Path, int]:
