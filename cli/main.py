@@ -49,6 +49,7 @@ COMMANDS = {
     "networks.models": "List the sizes of the networks.",
     "networks.bundle": "Describe, compare, sign and verify model bundles.",
     "events": "List, look up, export, prune and back up events.",
+    "sky.report": "Write one HTML page of a night.",
     "config": "Show, check and create galaxy-edge.toml.",
 }
 """Modules of the commands, with their lines in the list of commands, for which none of them is imported.

@@ -29,7 +29,7 @@ SUB_FLOORS = {
         ("tracking", "inference", "sources"),
         ("events",),
         ("recording",),
-        ("monitoring",),
+        ("monitoring", "report"),
         ("pipeline", "web", "mqtt"),
         ("doctor", "run_config", "fleet"),
         ("session",),

@@ -1,0 +1,133 @@
+"""Read the frames of a night from the frame logs of an output folder.
+
+Every line is counted; the JSON of a sample is decoded, so that a log of a long night costs about a second.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SAMPLED_BYTES = 4 << 20
+"""About how many bytes of the lines are decoded."""
+GAP_SECONDS = 120.0
+"""Time without a frame that is reported."""
+TAIL = 1 << 16
+_TIME = b'"time": "'
+_LOG = re.compile(r"frames-(\d+)(?:-\d+)?\.jsonl")
+
+
+@dataclass
+class LoggedFrames:
+    """The frames of a night.
+
+    Attributes:
+        count: number of frames.
+        first, last: times of the first and last, UTC, ISO 8601; "" without frames.
+        gaps: times between which no frame came for more than `GAP_SECONDS`.
+        clock_steps: seconds by which the clock was set, in the order in which that happened.
+        lost: numbers of events, images and lines that the runs have lost.
+        runs: numbers of the runs that they are of.
+        samples: records of frames, evenly spread, in the order of their time.
+    """
+
+    count: int = 0
+    first: str = ""
+    last: str = ""
+    gaps: list[tuple[str, str]] = field(default_factory=list)
+    clock_steps: list[float] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
+    runs: set[int] = field(default_factory=set)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def log_paths(folder: Path) -> list[Path]:
+    """Return the frame logs of a folder, in the order in which they were written."""
+    return sorted(path for path in folder.glob("frames-*.jsonl") if _LOG.fullmatch(path.name))
+
+
+def last_logged_time(folder: Path) -> str | None:
+    """Return the time of the last frame in the logs of a folder, None without frames."""
+    for path in reversed(log_paths(folder)):
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - TAIL))
+            times = [time for line in log if (time := _time_of(line))]
+        if times:
+            return times[-1]
+    return None
+
+
+def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
+    """Read the frames of a folder's logs with since <= time < until (UTC, ISO 8601)."""
+    frames = LoggedFrames()
+    paths = log_paths(folder)
+    step = max(1, sum(path.stat().st_size for path in paths) // SAMPLED_BYTES)
+    lost: dict[str, dict[str, int]] = {}  # by run: the counts of a run only grow
+    times: list[str] = []
+    for path in paths:
+        run = path.name.split("-")[1].removesuffix(".jsonl")
+        for time, line in _lines(path, since, until):
+            if b'"lost": ' in line and (record := _decoded(line)):
+                lost[run] = record.get("lost") or {}
+            if b'"clock_step": ' in line and (record := _decoded(line)):
+                frames.clock_steps.append(float(record.get("clock_step") or 0.0))
+            if not len(times) % step and (record := _decoded(line)):
+                frames.samples.append(record)
+            times.append(time)
+            frames.runs.add(int(run))
+    for counts in lost.values():
+        for name, count in counts.items():
+            frames.lost[name] = frames.lost.get(name, 0) + count
+    frames.samples.sort(key=lambda record: str(record["time"]))
+    times.sort()
+    frames.count = len(times)
+    if times:
+        frames.first, frames.last = times[0], times[-1]
+        frames.gaps = _gaps(times)
+    return frames
+
+
+def _lines(path: Path, since: str, until: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the time and content of each line of a log that is of the night."""
+    with path.open("rb") as log:
+        for line in log:
+            time = _time_of(line)
+            if since <= time < until:
+                yield time, line
+
+
+def _time_of(line: bytes) -> str:
+    """Return the time in a line, "" if it has none.
+
+    Inside a name, the quotes would be escaped.
+    """
+    start = line.find(_TIME) + len(_TIME)
+    return line[start : line.find(b'"', start)].decode("ascii", "replace") if start >= len(_TIME) else ""
+
+
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line; None for a line that is damaged or still being written."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None
+
+
+def _gaps(times: list[str]) -> list[tuple[str, str]]:
+    gaps = []
+    before = None
+    for text in times:
+        try:
+            now = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            continue
+        if before and (now - before[0]).total_seconds() > GAP_SECONDS:
+            gaps.append((before[1], text))
+        before = now, text
+    return gaps
