@@ -1,4 +1,4 @@
-"""Open the event file of an output folder for queries, also while a run writes to it."""
+"""Open the event file of an output folder for queries, also during a run."""
 
 from __future__ import annotations
 

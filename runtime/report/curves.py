@@ -1,4 +1,4 @@
-"""Curves of a night: altitudes, depth and what the sky was like, found and missed objects."""
+"""Curves of a night: altitudes of its fields, figures of its frames."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..events.event import OBJECT
-from ..events.queries import EventRow
+from ..events.event_row import EventRow
 from ..events.runs import RunRow
 from .frame_logs import LoggedFrames
 from .markup import section, text
@@ -23,7 +23,7 @@ def faults_of_night(
     damaged = sorted(path.name for path in folder.glob("events-unreadable-*.sqlite"))
     if damaged:
         faults.append(f"an event file was damaged and renamed: {', '.join(damaged[-3:])}")
-    notes = Counter(note for event in events if (note := getattr(getattr(event, "sky", None), "sky_note", None)))
+    notes = Counter(event.sky.sky_note for event in events if event.sky and event.sky.sky_note)
     return faults + [f"{note} ({count} events)" for note, count in notes.most_common(5)]
 
 

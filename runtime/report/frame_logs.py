@@ -93,7 +93,7 @@ def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
 
 
 def _lines(path: Path, since: str, until: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the time and content of each line of a log that is of the night."""
+    """Yield time and content of the lines of a log that are of the night."""
     with path.open("rb") as log:
         for line in log:
             time = _time_of(line)
@@ -111,7 +111,7 @@ def _time_of(line: bytes) -> str:
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
-    """Return the record in a line; None for a line that is damaged or still being written."""
+    """Return the record in a line; None if it is damaged or incomplete."""
     try:
         record = json.loads(line)
     except ValueError:

@@ -9,12 +9,12 @@ from ..system.address import printable_name
 
 
 def text(value: object) -> str:
-    """Return a text as HTML: markup, control characters and changes of direction are escaped."""
+    """Return a text as HTML; control characters are escaped, too."""
     return escape(printable_name(str(value)))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table that scrolls by itself where it is wider than the page; "" without rows."""
+    """Return a table that scrolls where it is wide; "" without rows."""
     body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
     titles = "".join(f"<th>{text(name)}</th>" for name in head)
     return (

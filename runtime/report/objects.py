@@ -1,14 +1,14 @@
-"""The objects of a night: events, joined where they are the same object of the sky."""
+"""The objects of a night: events, joined where they are the same object."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...models.naming import display_name
+from ...sky.position import SkyPosition
 from ..events.event import OBJECT
-from ..events.queries import EventRow
+from ..events.event_row import EventRow
 from .sky_position import angle_text, dec_text, ra_text
 
 
@@ -30,9 +30,9 @@ class NightObject:
     last: str
 
     @property
-    def sky(self) -> Any:
+    def sky(self) -> SkyPosition | None:
         """What is known of its place on the sky; None if nothing is."""
-        return getattr(self.best, "sky", None)
+        return self.best.sky
 
     @property
     def position(self) -> tuple[float, float] | None:
@@ -53,7 +53,7 @@ class NightObject:
 
     @property
     def axis_ratio(self) -> float:
-        """Ratio of the axes with which a map shows it: not round only where it has an angle."""
+        """Ratio of its axes on a map: round unless it has a position angle."""
         return 1.0 if self.position_angle is None else 0.6
 
     @property
@@ -76,7 +76,7 @@ class NightObject:
         """What is known of it, in lines."""
         best = self.best
         lines = []
-        if self.is_named:
+        if self.sky and self.is_named:
             kind = " ".join(filter(None, (self.sky.object_type, self.sky.object_kind)))
             away = self.sky.object_separation
             lines.append(", ".join(filter(None, (kind, "" if away is None else f"{angle_text(away)} off"))))
@@ -96,12 +96,11 @@ class NightObject:
 
 
 def objects_of_night(events: Sequence[EventRow]) -> list[NightObject]:
-    """Join events of the same object of the sky; those with names first, then by score."""
+    """Join events of the same object; those with names first, then by score."""
     groups: dict[str, list[EventRow]] = {}
     for event in events:
         if event.kind == OBJECT:
-            sky = getattr(event, "sky", None)
-            key = (sky.object_id or sky.object_name) if sky else None
+            key = (event.sky.object_id or event.sky.object_name) if event.sky else None
             groups.setdefault(key or event.id, []).append(event)
     objects = [
         NightObject(

@@ -11,7 +11,8 @@ from pathlib import Path
 from ... import __version__
 from ...errors import UsageError
 from ..events.event import OBJECT
-from ..events.queries import EventRow, Query, query_events
+from ..events.event_row import EventRow
+from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
 from ..system.utc_time import utc_now
 from .curves import altitude_curves, frame_curves

@@ -1,4 +1,4 @@
-"""Maps of the night's fields as SVG: objects with their sizes, north up, east to the left."""
+"""Maps of the night's fields as SVG, north up, east to the left."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...sky.angles import separation
 from .markup import text
 from .objects import NightObject
-from .sky_position import angle_text, dec_text, mean_position, project, ra_text, separation
+from .sky_position import angle_text, dec_text, mean_position, project, ra_text
 
 SIDE = 420
 """Width and height of a map in its own units."""
@@ -28,13 +29,18 @@ def fields_of(objects: Sequence[NightObject]) -> list[list[NightObject]]:
     for item in objects:
         if item.position is None:
             continue
-        near = (field for field in fields if separation(field[0].position or (0, 0), item.position) < FIELD_DEGREES)
+        near = (field for field in fields if _distance(field[0], item) < FIELD_DEGREES)
         field = next(near, None)
         if field is None:
             fields.append([item])
         else:
             field.append(item)
     return sorted(fields, key=len, reverse=True)
+
+
+def _distance(first: NightObject, second: NightObject) -> float:
+    assert first.position and second.position
+    return float(separation(*first.position, *second.position))
 
 
 def sky_maps(objects: Sequence[NightObject]) -> str:

@@ -28,8 +28,8 @@ def altitudes(ra: float, dec: float, seconds: np.ndarray, place: Place) -> np.nd
     days = (seconds - _J2000) / 86_400.0
     sidereal = 280.46061837 + 360.98564736629 * days + place.longitude  # Meeus (1998), equation 12.4
     hour_angle, latitude, declination = np.radians(sidereal - ra), math.radians(place.latitude), math.radians(dec)
-    sine = math.sin(latitude) * math.sin(declination)
-    sine = sine + math.cos(latitude) * math.cos(declination) * np.cos(hour_angle)
+    cosines = math.cos(latitude) * math.cos(declination) * np.cos(hour_angle)
+    sine = math.sin(latitude) * math.sin(declination) + cosines
     return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0))))
 
 
@@ -49,7 +49,7 @@ def project(ra: np.ndarray, dec: np.ndarray, centre: tuple[float, float]) -> np.
     cosine = np.where(cosine > math.cos(math.radians(80)), cosine, np.nan)
     x = np.cos(north) * np.sin(east) / cosine
     y = (math.cos(middle) * np.sin(north) - math.sin(middle) * np.cos(north) * np.cos(east)) / cosine
-    return np.degrees(np.stack([x, y], axis=1))
+    return np.asarray(np.degrees(np.stack([x, y], axis=1)))
 
 
 def mean_position(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
@@ -57,14 +57,6 @@ def mean_position(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
     a, d = np.radians(ra), np.radians(dec)
     x, y, z = ((np.cos(d) * np.cos(a)).mean(), (np.cos(d) * np.sin(a)).mean(), np.sin(d).mean())
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
-
-
-def separation(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Return the angle between two positions; all in degrees."""
-    (ra, dec), (other_ra, other_dec) = ([math.radians(value) for value in pair] for pair in (a, b))
-    half = math.sin((dec - other_dec) / 2) ** 2
-    half += math.cos(dec) * math.cos(other_dec) * math.sin((ra - other_ra) / 2) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(half))))
 
 
 def ra_text(ra: float) -> str:

@@ -1,4 +1,4 @@
-"""The report of a night: what its page says, what it survives, how it reads on a phone."""
+"""The report of a night: its content, damaged inputs, its layout on a phone."""
 
 import json
 import shutil
