@@ -131,7 +131,7 @@ def _print_profile(profile: Profile, as_json: bool) -> None:
         "engine": ", else ".join((profile.engine, *profile.fallback)),
         "threads": profile.threads,
         "tiles, stack": f"{profile.tiles}, {profile.stack}",
-        "memory limit": f"{profile.memory} MiB, for a service" if profile.memory else "none",
+        "memory limit": f"{profile.memory} MiB, of which an image may take a quarter" if profile.memory else "none",
         "throttles at": f"{profile.throttle} degrees C" if profile.throttle else "not known",
         "quota": f"{profile.quota} MiB of images in the output folder",
         "network": f"{profile.network}, where it is installed",
@@ -149,7 +149,9 @@ def devices_table(profiles: Iterable[Profile], selected: str) -> Table:
     """Return the device profiles as a table, with the profile of this machine marked."""
     from rich.table import Table
 
-    table = Table("", "profile", "device", "engine", "threads", "verified on hardware", title="device profiles")
+    table = Table(title="device profiles")
+    for heading in ("", "profile", "device", "engine", "threads", "tested on it"):
+        table.add_column(heading, no_wrap=heading in ("profile", "engine"))
     for profile in profiles:
         table.add_row(
             "*" if profile.name == selected else "",

@@ -62,8 +62,10 @@ class Profile:
             ``i2c:NAME``; empty if none is needed.
         fallback: engines to use, in this order, if `engine` is not usable.
         tiles, stack: defaults of ``run --tiles`` and ``run --stack``.
-        memory: MiB that a run may use at most, as the limit of the service; 0 for no limit.
-        throttle: processor temperature in degrees Celsius at which the device slows down; 0 if unknown.
+        memory: MiB that a run may use at most; 0 for no limit. The service is restarted above it; an image may take
+            a quarter of it; a run warns above it.
+        throttle: processor temperature in degrees Celsius at which the device slows down, and a run warns; 0 if
+            unknown.
         quota: default of ``run --quota`` in MiB.
         network: default of ``run --size``, one of `models.sizes.SIZES`; a run uses ``small`` if it is not installed.
         sources: kinds of sources that the device has drivers for.

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..devices.probe import probe
-from ..errors import UserError
+from ..devices.probe import probe, profile_for
 from ..models.images.development import Development
+from ..models.images.memory import limit_run
 from ..models.raw.stretch import Stretch
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
@@ -27,8 +27,9 @@ from .inference.golden import check_golden_at_start
 from .inference.load import resolve_engine
 from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
+from .open_sinks import open_sinks
 from .pipeline.loop import run_loop
-from .pipeline.sink import Sink, SinkGroup
+from .pipeline.sink import Sink
 from .pipeline.stages import FrameProcessor, ViewOptions
 from .pipeline.tasks import FrameCallback
 from .pipeline.threads import decoder_threads
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from .monitoring.run_stats import RunStats
     from .monitoring.window import Window
     from .pipeline.trace import TraceFile
-    from .web.sink import WebSink
 
 __all__ = ["MqttConfig", "RunConfig", "Session", "WebConfig"]
 
@@ -91,7 +91,9 @@ class Session:
         self.config = config
         require_extras(config)
         check_trace(config)
-        engine, threads = self._engine = resolve_engine(config.engine, config.threads, config.device)
+        self._profile = profile_for(config.device)
+        limit_run(self._profile.memory * 2**20)
+        engine, threads = self._engine = resolve_engine(config.engine, config.threads, self._profile)
         self._has_own_detector = detector is not None
         bundles = {
             name: load_bundle(config.models, name, config.require_signature, config.allow_older)
@@ -121,8 +123,9 @@ class Session:
         self.monitor = RunMonitor(config.stale_after, writer, lambda: self.controls.paused)
         hashes = {network.bundle.name: network.bundle.hash for network in (self.detector, self.classifier)}
         self.monitor.about = {"version": __version__, "bundles": hashes}
-        self.web: WebSink | None = None
-        self.sink = self._open_sinks(sinks)
+        self.sink, self.web = open_sinks(
+            config, self.source.name, self._profile, self.output, self.monitor, self.controls, sinks
+        )
 
     @property
     def length(self) -> int | None:
@@ -240,38 +243,6 @@ class Session:
             video=self.source.continuous and not self.source.live and config.video,
             abstain=self.classifier.abstain_below, quota=config.quota, floor=config.keep_free, fits=config.fits,
         )  # fmt: skip
-
-    def _open_sinks(self, more: Sequence[Sink]) -> SinkGroup:
-        """Open the configured sinks; if one cannot be opened, close all."""
-        sinks: list[Sink] = [self.output] if self.output else []
-        sinks += [self.monitor, *more]
-        try:
-            if self.config.web:
-                self.web = self._open_web(self.config.web)
-                sinks.append(self.web)
-            if self.config.mqtt:
-                sinks.append(self._open_mqtt(self.config.mqtt))
-        except UserError:
-            SinkGroup(sinks).close(0, 0)
-            raise
-        return SinkGroup(sinks)
-
-    def _open_web(self, web: WebConfig) -> WebSink:
-        from .web.sink import WebSink
-
-        assert self.output is not None  # RunConfig checks it
-        return WebSink(web.address, web.token_file, self.source.name, self.output, self.monitor, self.controls)
-
-    def _open_mqtt(self, mqtt: MqttConfig) -> Sink:
-        import socket
-
-        from .mqtt.address import parse_broker
-        from .mqtt.publisher import MqttSink
-
-        assert self.output is not None
-        prefix = mqtt.prefix or f"galaxy-edge/{socket.gethostname()}"
-        broker = parse_broker(mqtt.url, prefix, mqtt.discovery, mqtt.interval, mqtt.authority)
-        return MqttSink(broker, self.output.info, self.output.folder, self.monitor, self.output.writer)
 
     @contextmanager
     def _report_lost_output(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ SHARE = 0.25
 WAIT_SECONDS = 5.0
 """Maximum time that an image waits for the memory of earlier ones."""
 _UNLIMITED = 2**60
+_run_limit = _UNLIMITED
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -69,10 +70,23 @@ def resident_bytes() -> int:
         return 0
 
 
-@cache
+def limit_run(size: int) -> None:
+    """Set how many bytes this process may use, in addition to the system's limits.
+
+    0 is no limit of its own.
+    """
+    global _run_limit
+    _run_limit = size or _UNLIMITED
+
+
 def budget() -> int:
     """Return the number of bytes that one image may take, all its copies included."""
-    return min(MAX_BUDGET, int(SHARE * memory_limit()))
+    return min(MAX_BUDGET, int(SHARE * min(_system_limit(), _run_limit)))
+
+
+@cache
+def _system_limit() -> int:
+    return memory_limit()
 
 
 def check_memory(needed: int, name: str) -> None:
@@ -85,7 +99,7 @@ def check_memory(needed: int, name: str) -> None:
         raise ImageError(
             name,
             f"it is too large: it needs {needed / 2**20:,.0f} MiB of memory, and an image may take {budget() >> 20:,} "
-            f"MiB here (a quarter of the machine's memory, at most {MAX_BUDGET >> 20:,} MiB)",
+            f"MiB here (a quarter of the memory of this machine or of its profile, at most {MAX_BUDGET >> 20:,} MiB)",
         )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
 from ...errors import UsageError
 from ...models.bundle import Bundle
 from ...models.manifest import BundleError, Variant
 from .engine import Engine
+
+if TYPE_CHECKING:
+    from ...devices.profile import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -135,20 +139,17 @@ def _edgetpu_engine(bundle: Bundle, variant: str, compiled: Variant, threads: in
     return EdgeTPUEngine(bundle, compiled, substitute, threads)
 
 
-def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
+def resolve_engine(engine: str | None, threads: int | None, profile: Profile | None = None) -> tuple[str, int]:
     """Return the engine and the thread count: as given, or those of a device profile.
 
     Args:
         engine: one of `ENGINE_NAMES`; None for the profile's, or if that is not installed, one that is.
         threads: threads of an inference; None for the profile's.
-        device: name or TOML file of a profile; None for the profile of this machine.
-
-    Raises:
-        ProfileError: there is no such profile.
+        profile: of the device; None for this machine's.
     """
     from ...devices.probe import profile_for
 
-    profile = profile_for(device)
+    profile = profile or profile_for(None)
     if engine is None:
         candidates = (profile.engine, *profile.fallback, *available_engines())
         engine = next((name for name in candidates if is_installed(name)), profile.engine)

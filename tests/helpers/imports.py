@@ -32,6 +32,7 @@ SUB_FLOORS = {
         ("monitoring", "report"),
         ("pipeline", "web", "mqtt"),
         ("doctor", "run_config", "fleet"),
+        ("open_sinks",),
         ("session",),
     ),
     "training": (
