@@ -192,7 +192,8 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
                 raise BundleError(f"{path} is not a regular file")
             if status.st_size > max_bytes:
                 raise BundleError(f"{path} has {status.st_size} bytes; the maximum for this file is {max_bytes}")
-            return stream.read(max_bytes)
+            # Not max_bytes: Python allocates as much before it reads, and a small computer does not have it.
+            return stream.read(status.st_size)
     except FileNotFoundError:
         raise
     except OSError as error:

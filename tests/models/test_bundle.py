@@ -1,10 +1,11 @@
 """A bundle is used only if every byte agrees with its manifest."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.bundle import MAX_FILE_BYTES, Bundle, read_plain
 from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.inference.load import load_engine
 
@@ -48,6 +49,17 @@ def test_a_changed_byte_is_found(bundle, file):
     (bundle / file).write_bytes(content)
     with pytest.raises(BundleError, match=f"{file} was changed"):
         Bundle.load(bundle)
+
+
+def test_reading_a_small_file_needs_little_memory(tmp_path):
+    """A computer with less memory than the largest file allowed, 2 GiB, could load no bundle at all."""
+    (tmp_path / "file").write_bytes(b"content")
+    tracemalloc.start()
+    try:
+        assert read_plain(tmp_path / "file", MAX_FILE_BYTES) == b"content"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_changed_after_loading_never_reaches_the_interpreter(bundle):
