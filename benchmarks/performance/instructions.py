@@ -23,6 +23,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,25 +80,59 @@ def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72", site: Pa
     if image.raw is None or image.cfa is None:
         raise UsageError(f"{frame.name} is not a raw frame with a Bayer pattern")
     with tempfile.TemporaryDirectory() as folder:
-        source, plugin, counts, mosaic = (Path(folder) / name for name in ("count.c", "count.so", "counts", "raw.npz"))
-        source.write_text(_PLUGIN)
+        mosaic = Path(folder) / "raw.npz"
         np.savez(mosaic, raw=image.raw, cfa=image.cfa)  # the guest has no astropy
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-w", "-o", str(plugin), str(source)], check=True)
-        path = f"{site or root / 'site'}:{Path(__file__).parents[3]}"
-        command = [str(qemu), "-cpu", cpu, "-plugin", str(plugin), "-E", f"PYTHONPATH={path}", "-L", str(root)]
-        command += [str(root / "usr/bin/python3"), "-m", f"{__package__}.instructions", str(mosaic), "--guest"]
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run(command, check=True, env=os.environ | threads | {"COUNTS": str(counts)})
-        names = STAGES + NETWORKS
-        totals = [int(line) for line in counts.read_text().split()][-len(names) - 1 :]
-    result = {
-        name: round((after - before) / 1e6, 2) for name, before, after in zip(names, totals, totals[1:], strict=False)
-    }
+        result = _count_between_marks(STAGES + NETWORKS, [mosaic], qemu, root, cpu, site)
     return result | {"front_end": round(sum(result[stage] for stage in STAGES[:3]), 2)}
 
 
-def run_guest(mosaic: Path) -> None:
-    """Process a raw frame, with a mark for the plug-in between the stages."""
+def count_networks(bundles: Sequence[Path], qemu: Path, root: Path, cpu: str) -> list[float]:
+    """Return the millions of instructions of one inference of each bundle's int8 network; see `count`."""
+    names = [str(number) for number in range(len(bundles))]
+    return list(_count_between_marks(names, [path.absolute() for path in bundles], qemu, root, cpu).values())
+
+
+def _count_between_marks(
+    names: Sequence[str], arguments: Sequence[Path], qemu: Path, root: Path, cpu: str, site: Path | None = None
+) -> dict[str, float]:
+    """Run the guest; return the millions of instructions between its last marks, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, plugin, counts = (Path(folder) / name for name in ("count.c", "count.so", "counts"))
+        source.write_text(_PLUGIN)
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-w", "-o", str(plugin), str(source)], check=True)
+        path = f"{site or root / 'site'}:{Path(__file__).parents[3]}"
+        command = [str(qemu), "-cpu", cpu, "-plugin", str(plugin), "-E", f"PYTHONPATH={path}", "-L", str(root)]
+        command += [str(root / "usr/bin/python3"), "-m", f"{__package__}.instructions", "--guest", *map(str, arguments)]
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run(command, check=True, env=os.environ | threads | {"COUNTS": str(counts)})
+        totals = [int(line) for line in counts.read_text().split()][-len(names) - 1 :]
+    return {
+        name: round((after - before) / 1e6, 2) for name, before, after in zip(names, totals, totals[1:], strict=False)
+    }
+
+
+def run_guest(paths: Sequence[Path]) -> None:
+    """Process a raw frame (.npz), or run the networks of bundles; a mark for the plug-in is between the stages."""
+    if paths[0].is_dir():
+        _run_networks(paths)
+    else:
+        _run_frame(paths[0])
+
+
+def _run_networks(bundles: Sequence[Path]) -> None:
+    from ...models.bundle import Bundle
+    from ...runtime.inference.load import load_engine
+
+    loaded = [Bundle.load(path) for path in bundles]
+    networks = [(load_engine(bundle, "int8"), bundle.golden()["inputs"][:1]) for bundle in loaded]
+    for _ in range(ROUNDS):
+        _mark()
+        for engine, image in networks:
+            engine(image)
+            _mark()
+
+
+def _run_frame(mosaic: Path) -> None:
     import cv2
 
     from ...models.bundle import Bundle, shipped_bundle_path
@@ -150,20 +185,21 @@ def _mark() -> None:
 def main() -> None:
     """Count on both processors and write a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("frame", type=Path)
+    parser.add_argument("frame", type=Path, nargs="+")
     parser.add_argument("--qemu", type=Path)
     parser.add_argument("--root", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--guest", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    frame = options.frame[0]
     if options.guest:
         run_guest(options.frame)
         return
     if not (options.qemu and options.root):
         parser.error("--qemu and --root are needed")
     processors = ("cortex-a72", "cortex-a76")
-    result = {cpu: count(options.frame, options.qemu, options.root, cpu) for cpu in processors}
-    head = {"unit": "million instructions", "frame": options.frame.name, "packages": packages(options.root / "site")}
+    result = {cpu: count(frame, options.qemu, options.root, cpu) for cpu in processors}
+    head = {"unit": "million instructions", "frame": frame.name, "packages": packages(options.root / "site")}
     text = json.dumps(head | result, indent=2) + "\n"
     print(text, end="")
     if options.out:

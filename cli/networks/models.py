@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,8 +19,7 @@ def models() -> None:
 def list_sizes(as_json: bool) -> None:
     """List the sizes of the networks, their costs and accuracy, and where they are installed.
 
-    Costs are arm64 instructions of one inference, in millions. Accuracy is of the int8 variant on the test part of the
-    data, with the 95 % interval: macro F1 of the classifier, AP50 of the detector on composed frames.
+    A run uses the size of its device's profile where it is installed; run --size chooses another.
     """
     from ...models.sizes import SIZES, measured_figures, size_folder
 
@@ -36,24 +36,33 @@ def list_sizes(as_json: bool) -> None:
 
     from ...runtime.monitoring.console import PlainConsole
 
-    table = Table("size", "network", "input", "MACs", "KiB", "A72", "A76", "accuracy", "installed")
+    table = Table("size", "network", "px", "M MACs", "KiB", "M A72", "M A76", "accuracy")
     for size in SIZES:
         for network, row in figures.get(size, {}).items():
-            table.add_row(size, network, *_cells(row), "yes" if found[size] else "no")
+            table.add_row(size, network, *_cells(row))
     PlainConsole().print(table)
-    missing = [size for size in SIZES if not found[size] and size in figures]
-    if missing:
-        click.echo(
-            f"not installed: {', '.join(missing)}. pip install galaxy-edge-models, or train them: docs/models.md"
-        )
+    click.echo("M A72, M A76: million instructions of an inference, emulated; A72: Raspberry Pi 4, A76: Pi 5.")
+    click.echo(
+        "accuracy: macro F1 of classifiers, AP50 on composed frames of detectors; int8, test part, [95 % interval]."
+    )
+    for size in SIZES:
+        click.echo(f"{size}: {_place(size, found[size])}")
+
+
+def _place(size: str, folder: Path | None) -> str:
+    from ...models.sizes import SHIPPED_SIZE
+
+    if size == SHIPPED_SIZE:
+        return "in this package"
+    return f"in {folder}" if folder else "not installed; docs/models.md says how to install or train it"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     accuracy = row["accuracy"]
     return [
-        f"{row['input']} px",
-        f"{row['macs'] / 1e6:.1f} M",
+        str(row["input"]),
+        f"{row['macs'] / 1e6:.1f}",
         f"{row['bytes'] / 1024:.0f}",
-        *(f"{row['instructions'][core]:.1f} M" for core in ("cortex-a72", "cortex-a76")),
-        f"{accuracy['metric']} {accuracy['value']:.3f} [{accuracy['low']:.3f} to {accuracy['high']:.3f}]",
+        *(f"{row['instructions'][core]:.1f}" for core in ("cortex-a72", "cortex-a76")),
+        f"{accuracy['value']:.3f} [{accuracy['low']:.2f} {accuracy['high']:.2f}]",
     ]
