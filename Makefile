@@ -1,6 +1,9 @@
 # `make help` lists the targets. Needs Python 3.11 or later with venv, and make; everything else is installed here.
 PYTHON ?= python3
 DEMO := .venv-demo
+# Where `make install` puts the program of this user, as pipx does.
+PREFIX ?= $(HOME)/.local
+INSTALLED := $(PREFIX)/share/galaxy-edge/env
 TEST := .venv-test
 EXTRAS := train,study,detector,export,bench,dev
 # Two workers, each with whole files; files with slow tests come first (tests/conftest.py).
@@ -9,13 +12,30 @@ PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo fmt lint types test-fast tests test sign-models clean
+.PHONY: help demo install uninstall fmt lint types test-fast tests test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(DEMO)/ready  ## Run both networks over the demo sky (device environment, about 300 MB)
 	$(DEMO)/bin/galaxy-edge run --camera demo --out galaxy-edge-out
+
+install:  ## Put galaxy-edge on your PATH, with everything that `run` can use (about 600 MB)
+	@echo "installing into $(INSTALLED) (a minute) ..."
+	@$(PYTHON) -m venv --clear "$(INSTALLED)"
+	@"$(INSTALLED)/bin/pip" install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: --requirement constraints/device-extras.txt
+	@"$(INSTALLED)/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	@mkdir -p "$(PREFIX)/bin" && ln -sfn "$(INSTALLED)/bin/galaxy-edge" "$(PREFIX)/bin/galaxy-edge"
+	@rm -rf build
+	@"$(PREFIX)/bin/galaxy-edge" --version
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) echo "next: galaxy-edge run --camera demo --serve 8080";; \
+		*) echo "$(PREFIX)/bin is not on your PATH yet. In this terminal:"; \
+		echo "  export PATH=\"$(PREFIX)/bin:\$$PATH\""; \
+		echo "Debian adds it at your next login. Then: galaxy-edge run --camera demo --serve 8080";; esac
+
+uninstall:  ## Remove what `make install` installed
+	rm -rf "$(PREFIX)/share/galaxy-edge/env" "$(PREFIX)/bin/galaxy-edge"
 
 fmt: $(TEST)/ready  ## Format the code and sort the imports
 	$(TEST)/bin/ruff check --select I --fix .

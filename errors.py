@@ -55,4 +55,6 @@ def require_extra(module: str, extra: str) -> None:
     import importlib.util
 
     if importlib.util.find_spec(module) is None:
-        raise MissingExtra(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'")
+        from .extras import extra_command
+
+        raise MissingExtra(f"this command needs the extra [{extra}]: {extra_command(extra)}")

@@ -77,7 +77,7 @@ def night(
 ) -> None:  # fmt: skip
     """Count known galaxies found in the frames in FOLDER, singly and stacked.
 
-    Where TABLE has no column galaxy, a catalogue decides: pip install 'galaxy-edge[catalogue]'.
+    Where TABLE has no column galaxy, a catalogue decides, which needs the extra [catalogue].
     """
     from ..benchmarks.accuracy.catalogue import is_galaxy
     from ..benchmarks.accuracy.night import evaluate_night, night_rows, read_truth
@@ -121,7 +121,7 @@ def composites(
     exposures and galaxies are those that the detector was not trained on. The parameters of SEP (Source Extractor) are
     fitted on the other exposures; it is compared at the same number of false detections.
     """
-    for package, extra in (("sep", "detector"), ("astropy", "fits")):
+    for package, extra in (("sep", "bench"), ("astropy", "fits")):
         require_extra(package, extra)
     from ..benchmarks.accuracy.composites import composite_rows, evaluate_composites, false_text, held_out_cutouts
     from ..runtime.inference.bundles import RAW_DETECTOR, load_bundle

@@ -79,7 +79,7 @@ class ListedGroup(click.Group):
         "max_content_width": 110,
     },
 )
-@click.version_option(__version__, prog_name="galaxy-edge")
+@click.version_option(__version__, "-V", "--version", prog_name="galaxy-edge")
 @click.option(
     "--config", type=FILE, envvar=["GALAXY_EDGE_CONFIG"], help="Settings file; default: galaxy-edge.toml, if it exists."
 )
@@ -222,6 +222,13 @@ def _run_command() -> None:
         raise SystemExit(0) from None
     except UserError as error:
         _fail(_without_secrets(str(error)), error.exit_code)
+    except ModuleNotFoundError as error:
+        from ..extras import EXTRA_OF_MODULE, extra_command
+
+        extra = EXTRA_OF_MODULE.get((error.name or "").partition(".")[0])
+        if extra is None or os.environ.get("GALAXY_EDGE_DEBUG"):
+            raise
+        _fail(f"this needs the package {error.name} of the extra [{extra}]: {extra_command(extra)}", 2)
     except Exception as error:  # the last resort: no traceback reaches a user
         if os.environ.get("GALAXY_EDGE_DEBUG"):
             raise

@@ -17,7 +17,7 @@ class EngineInfo(NamedTuple):
         runtime: the kind of model file it runs, as in a bundle's manifest: ``tflite`` or ``onnx``.
         module: what is imported.
         distribution: the package that provides it, as in `importlib.metadata`.
-        install: the argument of ``pip install``.
+        install: what ``pip install`` is given; tflite-runtime needs Python 3.11.
         accelerator: whether it needs a device of its own in addition to the package.
     """
 
@@ -35,9 +35,9 @@ ENGINES = {
         EngineInfo("litert", "tflite", "ai_edge_litert.interpreter", "ai-edge-litert", "ai-edge-litert"),
         EngineInfo(
             "tflite-runtime", "tflite", "tflite_runtime.interpreter", "tflite-runtime",
-            "'galaxy-edge[tflite-runtime]' (Python 3.11)",
+            "galaxy-edge[tflite-runtime]",
         ),
-        EngineInfo("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "'galaxy-edge[onnx]'"),
+        EngineInfo("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "galaxy-edge[onnx]"),
         EngineInfo("edgetpu", "edgetpu", "ai_edge_litert.interpreter", "ai-edge-litert", "ai-edge-litert", True),
     )
 }  # fmt: skip

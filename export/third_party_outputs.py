@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extras import extra_command
 from ..models.manifest import OutputSpec
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.onnx_engine import OUTPUTS, session
@@ -58,7 +59,7 @@ def check_self_contained(content: bytes, where: str) -> None:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        raise ExportError("reading ONNX needs the package onnx: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"reading ONNX needs the package onnx: {extra_command('export')}") from None
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError:

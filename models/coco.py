@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extras import extra_command
 from .boxes import smaller_share
 from .intervals import bootstrap_interval
 
@@ -125,7 +126,7 @@ def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
         from pycocotools.cocoeval import COCOeval
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "average precision is measured by pycocotools: pip install 'galaxy-edge[bench]'", name=missing.name
+            f"average precision is measured by pycocotools: {extra_command('bench')}", name=missing.name
         ) from missing
     if not any(len(truth) for truth, _, _, _ in frames):
         return None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..extras import extra_command
 from ..files import write_atomic
 from .bundle import Bundle, read_plain
 from .manifest import BundleError
@@ -211,7 +212,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError:
-        raise SignatureError("signatures need the extra [sign]: pip install 'galaxy-edge[sign]'") from None
+        raise SignatureError(f"signatures need the extra [sign]: {extra_command('sign')}") from None
     return serialization, ed25519
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...extras import extra_command
 from ...models.manifest import OutputSpec
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
@@ -44,7 +45,7 @@ def to_onnx(saved_model: Path) -> bytes:
         import tensorflow as tf
         import tf2onnx
     except ImportError as error:
-        raise ExportError(f"ONNX needs {error.name}: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"ONNX needs {error.name}: {extra_command('export')}") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
         with suppress_native_stderr():
@@ -71,7 +72,7 @@ def tflite_to_onnx(content: bytes) -> bytes:
     try:
         import tf2onnx
     except ImportError as error:
-        raise ExportError(f"ONNX needs {error.name}: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"ONNX needs {error.name}: {extra_command('export')}") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
@@ -99,7 +100,7 @@ def quantise_onnx(content: bytes, images: np.ndarray, method: str) -> bytes:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise ExportError(f"ONNX int8 needs {error.name}: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"ONNX int8 needs {error.name}: {extra_command('export')}") from None
     if method in IN_MEMORY_METHODS:
         limit = max(1, MAX_PIXELS_IN_MEMORY // (images.shape[1] * images.shape[2]))
         images = images[np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...extras import extra_command
 from ...models.manifest import OutputSpec
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
@@ -26,7 +27,7 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
     try:
         import tensorflow as tf
     except ImportError:
-        raise ExportError("export needs TensorFlow: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"export needs TensorFlow: {extra_command('export')}") from None
     from tensorflow.lite.python.convert_phase import ConverterError
 
     try:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from ...extras import extra_command
 from ..errors import ExportError
 from .calibration_ranges import Ranges, suppress_interpreter_notes
 from .editor import remove_float_around_selections, set_interface
@@ -38,7 +39,7 @@ def quantise(
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import TFLOperationName
     except ImportError:
-        raise ExportError("int8 needs the AI Edge Quantizer: pip install 'galaxy-edge[export]'") from None
+        raise ExportError(f"int8 needs the AI Edge Quantizer: {extra_command('export')}") from None
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
     for name in wide:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ImageError, UsageError
+from ...extras import extra_command
 from .headers import ImageHeader
 
 _BITS, _SAMPLES, _SUB_IMAGES = 258, 277, 330
@@ -36,7 +37,7 @@ def read_dng(
     try:
         import rawpy
     except ImportError:
-        raise UsageError(f"{name} is DNG, which needs rawpy: pip install 'galaxy-edge[raw]'") from None
+        raise UsageError(f"{name} is DNG, which needs rawpy: {extra_command('raw')}") from None
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             # Its size is known now; whatever else is asked for, LibRaw decodes it first.

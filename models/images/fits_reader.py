@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ImageError, UsageError
+from ...extras import extra_command
 from .fits_cards import repair_cards
 from .fits_tiles import check_tiles
 from .fits_time import observation_time
@@ -56,7 +57,7 @@ def read_fits(
     try:
         from astropy.io import fits
     except ImportError:
-        raise UsageError(f"{name} is FITS, which needs astropy: pip install 'galaxy-edge[fits]'") from None
+        raise UsageError(f"{name} is FITS, which needs astropy: {extra_command('fits')}") from None
     starts, end, fault = _find_intact_units(content)
     if end == 0:
         raise ImageError(name, f"the FITS file is truncated or damaged ({fault})")

@@ -10,7 +10,7 @@ from ...devices.edgetpu import find_library
 from ...devices.edgetpu_check import attached_device, missing_requirement
 from ...devices.engines import ENGINES, installed_version, is_installed
 from ...devices.profile import Profile
-from .packages import install_command
+from ...extras import install_command
 from .result import CheckResult
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_engines(profile: Profile, bundles: Sequence[Bundle], root: Path = Path
     wanted = (profile.engine, *profile.fallback)
     engine = next((name for name in wanted if is_installed(name)), None)
     if engine is None:
-        hint = install_command(ENGINES[profile.fallback[0] if profile.fallback else profile.engine].install.strip("'"))
+        hint = install_command(ENGINES[profile.fallback[0] if profile.fallback else profile.engine].install)
         yield CheckResult("engine", "fail", f"none of {', '.join(wanted)} is installed", hint, exercised=True)
     else:
         threads = f"{profile.threads} thread{'s' if profile.threads > 1 else ''}"

@@ -5,20 +5,16 @@ Each package is imported in a child process, which a broken wheel may crash.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import platform
-import shlex
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
 from ...devices.engines import ENGINES
+from ...extras import install_command
 from .result import CheckResult
 
 REQUIRED = {"ai_edge_litert.interpreter": "ai-edge-litert", "click": "click", "numpy": "numpy",
@@ -47,18 +43,6 @@ for name in sys.argv[1:]:
     else:
         print(json.dumps(["ok", name, ""]), flush=True)
 """
-
-
-def install_command(requirement: str) -> str:
-    """Return the command that installs a package for this Python."""
-    prefix = "" if os.access(sysconfig.get_path("purelib"), os.W_OK) else "sudo "
-    if sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
-        environment = "~/galaxy-edge-env"
-        return f"python3 -m venv {environment} && {environment}/bin/pip install {shlex.quote(requirement)}"
-    python = shlex.quote(sys.executable)
-    if importlib.util.find_spec("pip") is None:
-        return f"{prefix}uv pip install --python {python} {shlex.quote(requirement)}"
-    return f"{prefix}{python} -m pip install {shlex.quote(requirement)}"
 
 
 def check_packages() -> Iterator[CheckResult]:

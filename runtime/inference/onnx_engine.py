@@ -8,6 +8,7 @@ import numpy as np
 
 from ...devices.engines import ENGINES, is_installed
 from ...errors import UsageError
+from ...extras import install_command
 from ...models.bundle import Bundle
 from ...models.manifest import BundleError, Variant
 from ..system.native_output import suppress_native_stderr
@@ -68,8 +69,8 @@ def session(content: bytes, file_name: str, threads: int = 1) -> Any:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
         reason = f" ({error})" if is_installed("onnxruntime") else ""
-        install = ENGINES["onnxruntime"].install
-        raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: pip install {install}") from None
+        install = install_command(ENGINES["onnxruntime"].install)
+        raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: {install}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Without this option, int8 sums overflow on x86 without VNNI, and results differ between machines.

@@ -86,8 +86,10 @@ def _interpreter(engine: str, content: bytes, threads: int, file_name: str, dele
         module = importlib.import_module(ENGINES[engine].module)
     except ImportError as error:
         reason = f" ({error})" if is_installed(engine) else ""
-        install = ENGINES[engine].install
-        raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {install}") from None
+        from ...extras import install_command
+
+        install = install_command(ENGINES[engine].install)
+        raise UsageError(f"the engine {engine} cannot be loaded{reason}: {install}") from None
     try:
         with suppress_native_stderr():
             delegates = [module.load_delegate(delegate)] if delegate else None
@@ -98,6 +100,8 @@ def _interpreter(engine: str, content: bytes, threads: int, file_name: str, dele
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{file_name} is not a network that {engine} can run: {error}") from None
     except SystemError:
+        from ...extras import install_command
+
         # tflite-runtime 2.14 is built for numpy 1: with numpy 2 it imports, then fails here.
-        raise UsageError(f"the engine {engine} needs numpy 1 here: pip install 'numpy<2'") from None
+        raise UsageError(f"the engine {engine} needs numpy 1 here: {install_command('numpy<2')}") from None
     return interpreter

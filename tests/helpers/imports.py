@@ -10,7 +10,7 @@ from pathlib import Path
 from helpers.paths import ROOT
 
 FLOORS = (
-    ("errors", "files"),
+    ("errors", "extras", "files"),
     ("models",),
     ("devices",),
     ("sky",),

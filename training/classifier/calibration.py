@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...extras import extra_command
 from ..data.errors import DataError
 
 TEMPERATURES = (0.2, 5.0)
@@ -38,7 +39,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         from scipy.optimize import minimize_scalar
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "fitting a temperature needs scipy: pip install 'galaxy-edge[train]'", name=missing.name
+            f"fitting a temperature needs scipy: {extra_command('train')}", name=missing.name
         ) from missing
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if not len(labels):

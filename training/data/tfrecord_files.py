@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...extras import extra_command
 from .errors import DataError
 
 FRAMING_BYTES = 16
@@ -23,7 +24,7 @@ def load_tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError:
-        raise DataError("TFRecords need the extra [train]: pip install 'galaxy-edge[train]'") from None
+        raise DataError(f"TFRecords need the extra [train]: {extra_command('train')}") from None
     return tensorflow
 
 

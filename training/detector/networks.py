@@ -13,6 +13,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ...errors import MissingExtra
+from ...extras import extra_command
 from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from .bifpn import bifpn
 from .quick_backbone import quick_backbone
@@ -25,7 +27,7 @@ def _tensorflow() -> Any:
         import tf_keras  # noqa: F401
         from official.vision.modeling import factory  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"training a detector needs {error.name}: pip install 'galaxy-edge[detector]'") from error
+        raise MissingExtra(f"training a detector needs {error.name}: {extra_command('detector')}") from error
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Backbones have more levels than pyramids use, and pyramids more than small heads use, on purpose.
     warnings.filterwarnings("ignore", message="Input dict contained keys")

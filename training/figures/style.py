@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
+from ...extras import extra_command
 from ...files import atomic_path
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise PlotError("figures are drawn by matplotlib: pip install 'galaxy-edge[train]'") from None
+        raise PlotError(f"figures are drawn by matplotlib: {extra_command('train')}") from None
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

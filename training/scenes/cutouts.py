@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...errors import MissingExtra
+from ...extras import extra_command
+
 
 @dataclass(frozen=True)
 class Cutout:
@@ -64,7 +67,7 @@ def segment_sources(image: np.ndarray) -> Segments:
     try:
         import sep
     except ImportError:
-        raise ImportError("cutting galaxies needs sep: pip install 'galaxy-edge[detector]'") from None
+        raise MissingExtra(f"cutting galaxies needs sep: {extra_command('bench')}") from None
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.2)
     sky_level = float(np.median(grey))
     below = grey[grey <= sky_level]

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...extras import extra_command
+
 METRICS = ("accuracy", "precision", "recall", "f1")
 
 EXACT_PAIRS = 12
@@ -243,7 +245,7 @@ def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
         from scipy.stats import PermutationMethod, wilcoxon
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "comparing recipes needs scipy: pip install 'galaxy-edge[train]'", name=missing.name
+            f"comparing recipes needs scipy: {extra_command('train')}", name=missing.name
         ) from missing
     rounded = np.round(differences, 12)  # otherwise equal differences would not tie
     rounded = rounded[rounded != 0]

@@ -84,12 +84,6 @@ def test_imports_that_fail_or_end_the_process_are_named(tmp_path, monkeypatch):
     assert "SIGILL" in found["bad_wheel"] and "libgomp" in found["bad_library"]
 
 
-def test_the_install_command_is_for_this_environment(monkeypatch):
-    assert packages.install_command("galaxy-edge[fits]").endswith("-m pip install 'galaxy-edge[fits]'")
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
-    assert "uv pip install --python" in packages.install_command("numpy")
-
-
 @pytest.mark.parametrize(("bits", "status", "word"), [
     ("0", "ok", "now: no; since the start: no"), ("50005", "warn", "now: under-voltage, throttled; since the start: under"),
     ("0x80000", "warn", "now: no; since the start: soft temperature limit"),

@@ -250,5 +250,5 @@ for arguments in (["check", "voc"], ["convert", "voc", "yolo", "--to", "yolo"], 
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert [line for line in done.stdout.split("\n") if line.startswith("exit")] == ["exit 1", "exit 2", "exit 2"]
     assert "nowhere does not exist" in done.stderr
-    assert "TFRecords need the extra [train]: pip install 'galaxy-edge[train]'" in done.stderr
+    assert "TFRecords need the extra [train]: " in done.stderr and "galaxy-edge[train]" in done.stderr
     assert (tmp_path / "sheet.png").exists()
