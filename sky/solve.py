@@ -1,4 +1,4 @@
-"""Solve a frame: try the installed solvers with the hints, and check what they claim."""
+"""Solve a frame: try the installed solvers, and check what they claim."""
 
 from __future__ import annotations
 

@@ -51,7 +51,10 @@ class ImageStars:
 
 
 def join_planes(planes: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the sum of channels (h, w) of any real type, float32; values that are not finite count as 0."""
+    """Return the sum of channels (h, w) of any real type, float32.
+
+    Values that are not finite count as 0.
+    """
     light = np.zeros(planes[0].shape, np.float32)
     for plane in planes:
         light += np.nan_to_num(plane.astype(np.float32), posinf=0.0, neginf=0.0)
@@ -95,7 +98,10 @@ def _sky(light: np.ndarray) -> np.ndarray:
 
 
 def _peaks(smooth: np.ndarray, least: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of the highest pixels of 7 x 7 neighbourhoods, the brightest first."""
+    """Return rows and columns of peaks, the brightest first.
+
+    A peak is the highest pixel of 7 x 7.
+    """
     highest = cv2.dilate(smooth, np.ones((7, 7), np.uint8))
     is_peak = (smooth >= highest) & (smooth > least)
     edge = RADIUS + 1
@@ -107,7 +113,10 @@ def _peaks(smooth: np.ndarray, least: float, limit: int) -> tuple[np.ndarray, np
 
 
 def _measured(light: np.ndarray, x: np.ndarray, y: np.ndarray, noise: float, binning: int, limit: int) -> ImageStars:
-    """Measure stars at peaks by moments weighted with a Gaussian that follows the star's centre."""
+    """Measure stars at peaks by moments.
+
+    They are weighted with a Gaussian that follows the star's centre.
+    """
     offsets = np.arange(-RADIUS, RADIUS + 1)
     patches = light[y[:, None, None] + offsets[:, None], x[:, None, None] + offsets].astype(np.float64)
     centre = np.zeros((len(x), 2))

@@ -1,4 +1,4 @@
-"""Check a solution by the stars of the frame before it is believed, and refine it.
+"""Check a solution by the stars of the frame, and refine it.
 
 A solver may lie: a wrong pattern, another field, an old file. Catalogued stars are projected to the frame; enough of
 them must be where stars were found, more than chance would put there. The stars that match then correct the WCS.
@@ -106,7 +106,10 @@ def _inside(wcs: Wcs, xy: np.ndarray) -> np.ndarray:
 
 
 def _pairs(predicted: np.ndarray, found: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return indices (M, 2) of predicted and found positions that are each other's nearest, within a tolerance."""
+    """Return indices (M, 2) of positions that are each other's nearest.
+
+    First of `predicted`, then of `found`, both within a tolerance in pixels.
+    """
     distances = np.hypot(*(predicted[:, None] - found[None]).transpose(2, 0, 1))
     distances[~np.isfinite(distances)] = np.inf
     nearest = distances.argmin(axis=1)
@@ -116,7 +119,10 @@ def _pairs(predicted: np.ndarray, found: np.ndarray, tolerance: float) -> np.nda
 
 
 def _chance(matches: int, trials: int, probability: float) -> float:
-    """Return the probability of at least this number of matches by chance: the tail of a binomial distribution."""
+    """Return the probability of at least this number of matches by chance.
+
+    It is the tail of a binomial distribution.
+    """
     probability = min(probability, 1.0)
     return sum(
         math.comb(trials, count) * probability**count * (1 - probability) ** (trials - count)
@@ -125,9 +131,9 @@ def _chance(matches: int, trials: int, probability: float) -> float:
 
 
 def _correction(predicted: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return the motion (2, 3) from predicted (M, 2) to found positions, robust against single wrong pairs.
+    """Return the motion (2, 3) from predicted (M, 2) to found positions.
 
-    Affine with many pairs, a similarity with few, a shift with fewer.
+    Single wrong pairs have little weight. Affine with many pairs, a similarity with few, a shift with fewer.
     """
     centre = predicted.mean(axis=0)
     matrix = np.eye(3)[:2]

@@ -70,7 +70,7 @@ for _option in reversed(HINT_OPTIONS):
 
 
 def _check(files: tuple[Path, ...], options: dict[str, Any]) -> None:
-    """Refuse options that exclude each other, and targets that exist, before anything is solved."""
+    """Refuse options that exclude each other, and targets that exist."""
     from ...models.images.headers import FITS_SUFFIXES
     from ...sky.solve_file import solved_path
 

@@ -1,4 +1,7 @@
-"""Solve with ASTAP, which finds stars itself in an image; its star database is a download of its own."""
+"""Solve with ASTAP, which finds the stars of an image itself.
+
+Its star database is a download of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Solve with the package seiza and the stars of Tycho-2; it needs a position and a scale."""
+"""Solve with the package seiza and the stars of Tycho-2.
+
+It needs a position and a scale.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ..wcs import Wcs
 
 
 class SolverError(UserError):
-    """A solver that is not installed completely, fails or takes too long; the next one is tried."""
+    """A solver that fails or takes too long; the next one is tried."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ def make_wcs(ra=187.0, dec=41.0, angle=30.0, mirror=1, scale=2.4, size=(640, 480
 
 
 def made_up_stars(wcs: Wcs, count: int = 40, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (N, 2) in degrees around a field, and their light (N,), the brightest first."""
+    """Return positions (N, 2) in degrees and light (N,), the brightest first."""
     rng = np.random.default_rng(seed)
     xy = rng.uniform(-0.2, 1.2, (count, 2)) * (wcs.width, wcs.height)
     return wcs.to_sky(xy), np.sort(10 ** rng.uniform(3, 4.5, count))[::-1]

@@ -1,4 +1,4 @@
-"""Solutions are checked by stars before they are believed; solvers that hang are killed."""
+"""Solutions are checked by stars, and solvers that hang are killed."""
 
 import os
 import sys
