@@ -1,6 +1,6 @@
 """The world coordinate system of a frame.
 
-Gnomonic projection (TAN), with SIP distortion where there is one. Plain numpy: a run needs no astropy to follow the sky.
+Gnomonic projection (TAN), with SIP distortion where there is one. Plain numpy: a run needs no astropy to follow it.
 
 Pixel coordinates are those of boxes: edges at whole numbers, so the centre of the first pixel is (0.5, 0.5); a pixel of
 FITS is a value + 0.5. y grows downwards, from the first row of the frame. Sky coordinates are degrees, ICRS (J2000).
