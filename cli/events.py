@@ -156,30 +156,39 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 @events.command()
 @_query_options
 @click.option(
-    "--format", type=click.Choice(["json", "csv"]), help="Default: by the suffix of FILE; csv on standard output."
+    "--format",
+    type=click.Choice(["csv", "json", "ecsv", "votable", "parquet", "regions"]),
+    help="Default: by the suffix of FILE (.csv, .json, .ecsv, .vot, .parquet, .reg); csv on standard output.",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> None:
-    """Write events to FILE (.csv or .json; - for standard output)."""
+    """Write events to FILE, or to standard output (-).
+
+    ECSV, VOTable and Parquet have units and UCDs. Regions are for DS9: circles around events with a position on the
+    sky.
+    """
     from ..files import write_user_file
-    from ..runtime.events.event_row import as_csv
     from ..runtime.events.queries import Query, query_events
+    from ..runtime.events.table_formats import SUFFIXES, table_bytes
 
     to_stdout = str(file) == "-"
-    format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))
+    format = format or ("csv" if to_stdout else SUFFIXES.get(file.suffix.lower()))
     if format is None:
-        raise click.UsageError(f"the name '{file}' does not give the format: end it in .csv or .json, or give --format")
+        known = ", ".join(SUFFIXES)
+        raise click.UsageError(f"the name '{file}' does not give the format: end it in {known}, or give --format")
     rows = query_events(folder, Query(**conditions))
-    records = [row.to_dict() for row in rows]
-    text = as_csv(rows) if format == "csv" else _json_list(records)
+    content = _json_list([row.to_dict() for row in rows]).encode() if format == "json" else table_bytes(rows, format)
     if to_stdout:
-        sys.stdout.write(text)
+        click.get_binary_stream("stdout").write(content)
         return
     try:
-        write_user_file(file, text.encode())
+        write_user_file(file, content)
     except OSError as error:
         raise click.UsageError(f"'{file}' cannot be written: {error.strerror}") from None
     click.echo(f"{len(rows)} events: {file}")
+    unplaced = sum(not (row.sky and row.sky.is_known) for row in rows)
+    if format == "regions" and unplaced:
+        click.echo(f"{unplaced} of them have no position on the sky: they are not in the file")
 
 
 def _json_list(records: list[dict[str, Any]]) -> str:

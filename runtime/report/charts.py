@@ -89,7 +89,7 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     margin = 0.05 * (high - low) or abs(high) * 0.05 or 1.0
-    return (0.0 if 0 <= low < 0.3 * high else low - margin), high + margin
+    return (0.0 if 0 <= low <= 0.3 * high else low - margin), high + margin
 
 
 def _nice_values(low: float, high: float) -> list[float]:

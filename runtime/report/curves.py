@@ -16,6 +16,7 @@ from .sky_map import fields_of
 from .sky_position import altitudes
 
 MAX_CURVES = 6
+HOUR = 3600.0
 BINS = 120
 """Number of points of a curve: samples of frames are averaged."""
 
@@ -26,7 +27,10 @@ def seconds_of(time: str) -> float:
 
 
 def altitude_curves(objects: Sequence[NightObject], place: Place | None) -> str:
-    """Return the altitudes of the night's fields while they were seen."""
+    """Return the altitudes of the night's fields.
+
+    Each from an hour before its first sighting to an hour after its last.
+    """
     fields = fields_of(objects)
     if not fields:
         return ""
@@ -37,7 +41,7 @@ def altitude_curves(objects: Sequence[NightObject], place: Place | None) -> str:
     lines = []
     for field in fields[:MAX_CURVES]:
         begin, end = min(seconds_of(item.first) for item in field), max(seconds_of(item.last) for item in field)
-        times = np.linspace(begin, max(end, begin + 60), BINS)
+        times = np.linspace(begin - HOUR, end + HOUR, BINS)
         assert field[0].position is not None
         lines.append(Series(field[0].title, times.tolist(), altitudes(*field[0].position, times, place).tolist()))
     chart = time_chart(lines, "degrees", limits=(0.0, 90.0))

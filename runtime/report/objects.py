@@ -91,7 +91,9 @@ class NightObject:
         if self.size_arcsec:
             lines.append(f"{angle_text(self.size_arcsec)} across")
         lines.append(f"score {best.score:.2f}, class {best.probability:.0%}")
-        lines.append(f"{self.frames} frames, {self.first[11:16]} to {self.last[11:16]} UTC")
+        lines.append(
+            f"{self.frames} {'frame' if self.frames == 1 else 'frames'}, {self.first[11:16]} to {self.last[11:16]} UTC"
+        )
         return [line for line in lines if line]
 
 
