@@ -178,8 +178,11 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
         raise click.UsageError(f"the name '{file}' does not give the format: end it in {known}, or give --format")
     rows = query_events(folder, Query(**conditions))
     content = _json_list([row.to_dict() for row in rows]).encode() if format == "json" else table_bytes(rows, format)
+    if to_stdout and format == "parquet":
+        sys.stdout.buffer.write(content)
+        return
     if to_stdout:
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.write(content.decode())
         return
     try:
         write_user_file(file, content)
