@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .data_reviews import from_reviews
 from .evaluate_sky import noise_model
 from .options import FILE, PATH
 
@@ -34,6 +35,7 @@ def data() -> None:
 
 
 data.add_command(noise_model)
+data.add_command(from_reviews)
 
 
 def _parse_shares(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, float] | None:

@@ -23,6 +23,27 @@ GROUP_LABELS = {
 }
 
 
+PLAIN_NAMES = {
+    "disk_no_spiral": "disk galaxy without arms",
+    "smooth_round": "round smooth galaxy",
+    "smooth_in_between": "oval smooth galaxy",
+    "smooth_cigar": "cigar-shaped galaxy",
+    "edge_on_rounded_bulge": "edge-on galaxy with a round bulge",
+    "edge_on_boxy_bulge": "edge-on galaxy with a boxy bulge",
+    "edge_on_no_bulge": "edge-on galaxy without a bulge",
+    "spiral_tight": "spiral galaxy, tight arms",
+    "spiral_medium": "spiral galaxy",
+    "spiral_loose": "spiral galaxy, loose arms",
+    UNCERTAIN: "galaxy of uncertain shape",
+}
+"""Displayed names in the words of a person who looks through a telescope."""
+
+
+def plain_name(shown: str) -> str:
+    """Return a displayed name in plain words; other classes without underscores."""
+    return PLAIN_NAMES.get(shown, shown.replace("_", " "))
+
+
 def sure_group(probabilities: Mapping[str, float]) -> str | None:
     """Return the coarse group whose classes have at least `GROUP_SURE` in total.
 

@@ -58,11 +58,11 @@ def create_fleet_app(fleet: Fleet, token: Token | None, hosts: frozenset[str] | 
     from fastapi.responses import HTMLResponse
 
     from ..web.access_control import AccessMiddleware
-    from ..web.app import add_login_files
     from ..web.login import add_login_routes
+    from ..web.page_files import add_page_files
 
     app = FastAPI(title="galaxy-edge fleet", docs_url=None, redoc_url=None)
-    add_login_files(app)
+    add_page_files(app, public_only=True)
     add_login_routes(app, token)
 
     @app.api_route("/", methods=["GET", "HEAD"], response_class=HTMLResponse)

@@ -57,6 +57,7 @@ class Detector:
         bundle: as given.
         engine: runs the network.
         min_score: minimum score in a whole frame.
+        default_min_score: the bundle's own minimum score in a whole frame.
         tile_min_score: minimum score in a tile of a large frame.
     """
 
@@ -74,6 +75,7 @@ class Detector:
         self._buffers = FrameBufferPool()
         self.engine: Engine = self._load()
         self.min_score = settings.score_threshold
+        self.default_min_score = self.min_score
         self.tile_min_score = self.min_score if settings.tile_threshold is None else settings.tile_threshold
         if min_score is not None:
             self.set_min_score(min_score)

@@ -25,6 +25,7 @@ class Controls:
     Attributes:
         paused: frames are shown and reported, but nothing is detected in them.
         min_score: minimum score of a detection, 0..1; None for the detector's own.
+        default_min_score: the detector's own minimum score; None if it is not known.
         stack: frames in a stack; None for the run's initial value, and if frames are unrelated.
         show_inputs: the live page shows the detector's inputs in place of the frame.
         writer: writes a requested frame; None if the run has no output folder.
@@ -33,6 +34,7 @@ class Controls:
 
     paused: bool = False
     min_score: float | None = None
+    default_min_score: float | None = None
     stack: int | None = None
     show_inputs: bool = False
     writer: OutputWriter | None = None

@@ -119,6 +119,16 @@ class RunMonitor:
             return PAUSED
         return STARTING if self._last_frame is None else RUNNING
 
+    def last_frame_age(self) -> float | None:
+        """Return the seconds since the last frame; None before the first."""
+        last = self._last_frame
+        return None if last is None else round(self._clock() - last, 2)
+
+    @property
+    def writer_failed(self) -> bool:
+        """Whether the output folder can no longer be written."""
+        return self._writer is not None and not self._writer.is_alive
+
     def rate(self) -> float:
         """Return frames per second over the last `RATE_SECONDS`.
 

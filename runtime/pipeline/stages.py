@@ -91,6 +91,8 @@ class FrameProcessor:
         self._motion = FieldMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
+        if self._controls.default_min_score is None:
+            self._controls.default_min_score = getattr(detector, "default_min_score", None)
         self._min_score = detector.min_score  # a change of the control counts for both detectors
         self._save_input = save_input
         self._show_inputs = show_inputs

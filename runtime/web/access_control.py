@@ -13,8 +13,12 @@ from .token import Token
 
 MAX_BODY_BYTES = 4096
 """Maximum size of a request's body."""
-PUBLIC_PATHS = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
-"""Paths that are served without a token: whether the run is healthy, and the page that asks for the token."""
+PUBLIC_PATHS = {
+    "/healthz", "/login", "/login.js", "/theme.js", "/page.css", "/icon.svg", "/icon-192.png", "/icon-512.png",
+    "/manifest.webmanifest", "/offline", "/offline.js", "/service-worker.js",
+}  # fmt: skip
+"""Paths that are served without a token: whether the run is healthy, the page that asks for the token, and what a
+browser needs to install the page or to show that it is offline."""
 
 
 class AccessMiddleware:

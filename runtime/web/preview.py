@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from ..frame import Detections
 from ..imaging.downscale import downscale_with_boxes
 from ..recording.annotate import annotate
+from .tracked_objects import ObjectBox
 
 MAX_SIDE = 960
 """Length of the longer side in pixels."""
@@ -24,6 +27,23 @@ WATCHED_SECONDS = 5.0
 IDLE_SECONDS = 2.0
 """Seconds between images without viewers."""
 JPEG_QUALITY = 80
+
+
+class LiveView(NamedTuple):
+    """What the page shows at a moment.
+
+    Attributes:
+        image: number of the image; 0 before the first.
+        width, height: of the image in pixels.
+        age: seconds since it was made.
+        objects: tracked objects, to be drawn.
+    """
+
+    image: int
+    width: int
+    height: int
+    age: float
+    objects: tuple[ObjectBox, ...]
 
 
 class Preview:
@@ -50,7 +70,9 @@ class Preview:
         self._watched_at = 0.0
         self._updated_at = 0.0
         self._latest: tuple[np.ndarray, Detections] | None = None
-        self._jpeg: tuple[int, bytes] = (0, b"")
+        self._jpegs: dict[bool, tuple[int, bytes]] = {True: (0, b""), False: (0, b"")}
+        self._objects: Sequence[ObjectBox] | None = None
+        self._kept: tuple[np.ndarray, Detections] | None = None
         self.image_number = 0
         self.closed = False
 
@@ -61,36 +83,61 @@ class Preview:
         return now - self._updated_at >= (1 / MAX_RATE if is_watched else IDLE_SECONDS)
 
     def update(self, pixels: np.ndarray, detections: Detections) -> None:
+        """Keep a reduced copy of an image and show it, as `keep` and `publish` do."""
+        self.keep(pixels, detections)
+        self.publish(None)
+
+    def keep(self, pixels: np.ndarray, detections: Detections) -> None:
         """Keep a reduced copy of an image, unless the previous copy is recent enough.
 
-        The image is (H, W, 3) uint8 RGB.
+        The image is (H, W, 3) uint8 RGB. It is shown once `publish` gives its objects.
         """
-        if not self.is_due():
+        if self.is_due():
+            self._kept = downscale_with_boxes(pixels, detections, MAX_SIDE)
+
+    def publish(self, objects: Sequence[ObjectBox] | None) -> None:
+        """Show the image that was kept, if any, with its tracked objects.
+
+        None: it is not a frame, and its detections are drawn into it.
+        """
+        if self._kept is None:
             return
         self._updated_at = time.monotonic()
-        reduced = downscale_with_boxes(pixels, detections, MAX_SIDE)
         with self._lock:
-            self._latest = reduced
+            self._latest, self._kept, self._objects = self._kept, None, objects
             self.image_number += 1
+
+    def view(self) -> LiveView:
+        """Return number, size, age and objects of the latest image."""
+        self.mark_watched()
+        with self._lock:
+            height, width = self._latest[0].shape[:2] if self._latest else (0, 0)
+            age = time.monotonic() - self._updated_at if self._latest else 0.0
+            return LiveView(self.image_number, width, height, round(age, 3), tuple(self._objects or ()))
 
     def mark_watched(self) -> None:
         """Note that there is a viewer."""
         self._watched_at = time.monotonic()
 
-    def jpeg(self) -> bytes | None:
-        """Return the latest image with its detections drawn, as JPEG.
+    def jpeg(self, drawn: bool = True) -> bytes | None:
+        """Return the latest image as JPEG, encoded once for all viewers.
 
         None if there is none yet.
+
+        Args:
+            drawn: whether its detections are drawn into it; without, for a page that draws the tracked objects.
         """
         self.mark_watched()
         with self._encode_lock:
             with self._lock:
                 latest, number = self._latest, self.image_number
+                drawn = drawn or self._objects is None
             if latest is None:
                 return None
-            if self._jpeg[0] != number:
-                image = cv2.cvtColor(annotate(*latest, self._classes, self._abstain_below), cv2.COLOR_RGB2BGR)
-                encoded, content = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+            if self._jpegs[drawn][0] != number:
+                image = annotate(*latest, self._classes, self._abstain_below) if drawn else latest[0]
+                quality = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+                encoded, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
                 assert encoded
-                self._jpeg = number, content.tobytes()
-            return self._jpeg[1]
+                self._jpegs[drawn] = number, content.tobytes()
+            return self._jpegs[drawn][1]

@@ -5,9 +5,13 @@ Its OpenAPI document is generated from them.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..monitoring.health import State
+
+Verdict = Literal["right", "wrong", "not_galaxy"]
 
 
 class Status(BaseModel):
@@ -36,6 +40,10 @@ class Status(BaseModel):
     gated: int
     reopened: int
     hung: int
+    station: str = Field("", description="Name of this computer.")
+    last_frame_age_seconds: float | None = Field(None, description="Since the last frame; null before the first.")
+    writer_failed: bool = Field(False, description="Nothing can be written, and the run ends.")
+    disk_free_bytes: int | None = Field(None, description="Of the output folder's disk; null where it is not known.")
     version: str = ""
     bundles: dict[str, str] = Field(default={}, description="Hash of each bundle by its name.")
 
@@ -76,6 +84,45 @@ class EventRecord(BaseModel):
     last_time: str
     source: str
     crop: str | None = Field(description="Path of its image, here and in the output folder.")
+    label: str = Field("", description="Its displayed name in plain words.")
+    review: str | None = Field(None, description="What was said about it: right, wrong or not_galaxy.")
+
+
+class ReviewUpdate(BaseModel):
+    """What someone says about an event."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    verdict: Verdict
+    name: str | None = Field(None, alias="class", max_length=100, description="The true class of a wrong one.")
+
+
+class ReviewRecord(BaseModel):
+    """A stored answer about an event."""
+
+    event: str
+    verdict: Verdict
+    name: str | None = Field(alias="class", description="The true class, where it is known.")
+
+
+class ObjectRecord(BaseModel):
+    """A tracked object in the latest image."""
+
+    id: str
+    name: str
+    label: str = Field(description="Its name in plain words.")
+    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 as shares of the image's sides.")
+    seen: bool = Field(description="Whether it was detected in this very frame.")
+
+
+class View(BaseModel):
+    """The latest image, and the tracked objects in it."""
+
+    image: int = Field(ge=0, description="Counts the images; 0 before the first.")
+    width: int
+    height: int
+    age_seconds: float
+    objects: list[ObjectRecord]
 
 
 class ControlsState(BaseModel):
@@ -85,6 +132,7 @@ class ControlsState(BaseModel):
     min_score: float | None = Field(description="null: the bundle's default.")
     stack: int | None = Field(description="null: this run does not stack.")
     show_inputs: bool = Field(description="The images show what the detector is given: the frame and tiles of it.")
+    default_min_score: float | None = Field(None, description="The bundle's own minimum score.")
 
 
 class ControlsUpdate(BaseModel):

@@ -20,6 +20,7 @@ from .input_sheet import input_sheet
 from .preview import Preview
 from .server import Server, browser_url, is_loopback, listen
 from .token import Token, load_or_create_token
+from .tracked_objects import TrackedObjects
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -65,6 +66,8 @@ class WebSink:
             logger.info("%s", message)
         self._preview = Preview(output.info.classes, output.info.abstain)
         self._controls = controls
+        self._objects = TrackedObjects(output.info)
+        self._frame = 0, 1, 1  # number, width and height of the latest
 
         def make_app() -> ASGIApp:
             from .app import create_app
@@ -77,7 +80,8 @@ class WebSink:
     def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
         """Show a frame if there are viewers, unless they look at the detector's inputs."""
         if not self._controls.show_inputs:
-            self._preview.update(frame.pixels, named)
+            self._preview.keep(frame.pixels, named)
+        self._frame = frame.number, frame.width, frame.height
 
     def inputs(self, views: np.ndarray, inputs: Sequence[ModelInput], named: Detections) -> None:
         """Show the detector's inputs for a frame if requested; see `input_sheet`."""
@@ -85,7 +89,11 @@ class WebSink:
             self._preview.update(*input_sheet(views, inputs, named))
 
     def events(self, changed: list[Track]) -> None:
-        """Do nothing: the page reads events from the event file."""
+        """Show the frame with the objects that are tracked.
+
+        The page reads their events from the event file.
+        """
+        self._preview.publish(self._objects.update(changed, *self._frame))
 
     def close(self, frames: int, bad: int) -> None:
         """End the viewers' streams and stop the server."""

@@ -1,5 +1,6 @@
 """The live page in a real browser: what a person at the telescope sees and does."""
 
+import re
 import shutil
 import time
 
@@ -8,6 +9,8 @@ import pytest
 from galaxy_edge.models.images.decoder import decode_image
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
+from galaxy_edge.models.naming import PLAIN_NAMES
+from galaxy_edge.runtime.events.reviews import read_reviews
 from helpers.live_run import running
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
@@ -43,6 +46,7 @@ def page(browser, live):
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(live.address)
+    page.errors = errors
     yield page
     assert all(url.startswith(live.address) for url in urls), urls
     assert errors == []
@@ -78,20 +82,58 @@ def test_live_image_is_shown_and_changes(page):
         pytest.fail("the image did not change")
 
 
-def test_event_is_listed_with_its_crop(page, live):
-    """The list shows an image and a score for each object."""
-    page.wait_for_selector("#events li img")
-    wait(page, "[...document.querySelectorAll('#events img')].some(image => image.naturalWidth > 4)")
-    number = page.locator("#events li").count()
-    assert number >= 1 and not page.locator("#none").is_visible()
-    assert "score" in page.locator("#events li").first.inner_text()
+def test_find_is_shown_as_a_card_and_its_answer_is_kept(page, live):
+    """A tap on a box opens the card of its object."""
+    page.wait_for_selector("#finds .card img")
+    wait(page, "[...document.querySelectorAll('#finds img')].some(image => image.naturalWidth > 4)")
+    assert not page.locator("#none").is_visible()
+    assert re.search(r"galaxy.*\n.*(sure|a guess) · .*(in sight|gone|not in view)", page.locator("#finds").inner_text())
+    wait(page, "document.querySelector('.box') !== null")
+    # The objects drift: the box is gone a moment later.
+    wait(
+        page,
+        "(() => { document.querySelector('.box')?.click(); return document.querySelector('.card.open') !== null })()",
+    )
+    card = page.locator(".card.open").first
+    assert "Detector's score" in card.inner_text() and card.locator(".bars dt").count() >= 1
+    page.evaluate("document.querySelector('.card.open [data-verdict=not_galaxy]').click()")
+    live.until(lambda: read_reviews(live.output.folder))
+    (review,) = read_reviews(live.output.folder)
+    assert review.verdict == "not_galaxy" and (live.output.folder / review.crop).is_file()
+    assert live.json(f"/api/events/{review.event}")["review"] == "not_galaxy"
+
+
+def test_boxes_are_those_of_the_list_and_can_be_switched_off(page, live):
+    """Their names are not a second opinion."""
+    wait(page, "document.querySelector('.box') !== null")
+    view = live.json("/api/view")
+    listed = {event["id"]: event["label"] for event in live.json("/api/events?limit=500")}
+    assert all(listed.get(shown["id"], shown["label"]) in PLAIN_NAMES.values() for shown in view["objects"])
+    page.tap("#show-boxes")
+    assert page.evaluate("document.getElementById('boxes').hidden")
+    page.tap("#show-boxes")
+
+
+def test_silent_device_is_reported_and_its_controls_are_off(page):
+    """A picture that is not current must not look as if it were."""
+    wait(page, "document.getElementById('view').naturalWidth == 640")
+    page.wait_for_selector("#state.running")
+    page.route("**/api/**", lambda route: route.abort())
+    page.wait_for_selector("#state.silent")
+    assert "No answer" in page.locator("#state").inner_text() and "old" in page.locator("#stale").inner_text()
+    assert page.locator("#save").is_disabled() and page.locator("#frame.old").count() == 1
+    page.unroute_all()
+    page.wait_for_selector("#state.running")
+    wait(page, "!document.getElementById('save').disabled")
+    page.errors.clear()  # of the requests that were aborted
 
 
 def test_timings_are_plotted(page):
-    """The chart has lines, and a legend that names the stages."""
+    """The legend names the stages; waiting for the camera is not one of them."""
+    page.tap("#tab-system")
     wait(page, "document.querySelectorAll('#legend li').length >= 4")
-    assert "detect" in page.locator("#legend").inner_text()
-    page.wait_for_timeout(2500)
+    assert "detect" in page.locator("#legend").inner_text() and "read" not in page.locator("#legend").inner_text()
+    page.wait_for_timeout(1500)
     drawn = page.evaluate(
         "(() => { const c = document.getElementById('stages');"
         " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter(Boolean).length; })()"
@@ -122,7 +164,7 @@ def test_pause_button_stops_detection_and_resumes_it(page, live):
     found = live.monitor.run_stats.detections
     page.wait_for_timeout(500)
     assert live.monitor.run_stats.detections == found
-    assert page.locator("#pause").inner_text() == "Resume"
+    assert page.locator("#pause").inner_text() == "Resume detection"
     page.tap("#pause")
     page.wait_for_selector("#state.running")
     live.until(lambda: live.monitor.run_stats.detections > found)
@@ -152,22 +194,17 @@ def test_threshold_and_save_button(page, live):
     The button saves a frame and shows its name.
     """
     page.wait_for_selector("#state.running")
+    page.tap("#tab-system")
+    wait(page, "!document.getElementById('score').disabled")
     page.locator("#score").focus()
     before = live.controls.min_score
     page.keyboard.press("ArrowRight")
     live.until(lambda: live.controls.min_score > before)
     page.tap("#save")
-    wait(page, "document.getElementById('told').textContent.startsWith('saved: saved/')")
+    wait(page, "document.getElementById('told').textContent.startsWith('Saved: saved/')")
     live.until(lambda: list(live.output.folder.glob("saved/*.png")))
     live.controls.min_score = before
-    assert not page.locator("#stack-label").is_visible()  # this run does not stack
-
-
-def test_page_fits_a_phone(page):
-    """No scrolling sideways, and buttons large enough for a cold finger."""
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for button in page.locator("button:visible").all():
-        assert button.bounding_box()["height"] >= 44
+    assert page.locator("#stack").is_disabled() and "does not stack" in page.locator("#stack-note").inner_text()
 
 
 def test_login_page_refuses_a_wrong_token_and_accepts_the_right_one(browser, tmp_path):
@@ -180,12 +217,12 @@ def test_login_page_refuses_a_wrong_token_and_accepts_the_right_one(browser, tmp
         page.goto(live.address)
         assert page.url.endswith("/login")
         page.fill("#token", "not the token")
-        page.click("button")
+        page.click("button.main")
         wait(page, "document.getElementById('told').textContent.includes('not the token')")
         assert ("/login", 401) in answers
         assert page.request.get(f"{live.address}/api/status", headers={"Authorization": "Bearer wrong"}).status == 401
         page.fill("#token", (tmp_path / "token").read_text().strip())
-        page.click("button")
+        page.click("button.main")
         page.wait_for_selector("#state.running")
         wait(page, "document.getElementById('view').naturalWidth == 640")
         context.close()

@@ -43,7 +43,10 @@ def test_controls_change_the_run(live):
     The answer holds the new values.
     """
     before = live.json("/api/controls")
-    assert before == {"paused": False, "min_score": pytest.approx(0.47, abs=0.1), "stack": None, "show_inputs": False}
+    own = pytest.approx(0.47, abs=0.1)
+    assert before == {
+        "paused": False, "min_score": own, "stack": None, "show_inputs": False, "default_min_score": own,
+    }  # fmt: skip
     assert live.json("/api/controls", {"paused": True, "min_score": 0.9})["paused"]
     time.sleep(1.0)  # frames in flight have been processed
     frames, found = live.monitor.frames, live.monitor.run_stats.detections
