@@ -16,7 +16,7 @@ from typing import Any
 from ...errors import UsageError
 from ..system.utc_time import utc_now
 from .database import BUSY_TIMEOUT
-from .queries import EventRow
+from .event_row import EventRow
 
 RIGHT, WRONG, NOT_A_GALAXY = "right", "wrong", "not_galaxy"
 VERDICTS = (RIGHT, WRONG, NOT_A_GALAXY)
@@ -122,7 +122,10 @@ def _review(*row: Any) -> Review:
 
 
 def _keep_crop(folder: Path, event: EventRow) -> str | None:
-    """Copy an event's crop, so that it stays; return its path, or None without a crop."""
+    """Copy an event's crop, so that it stays.
+
+    Return its path, or None without a crop.
+    """
     source = folder / event.crop if event.crop else None
     if source is None or not source.is_file():
         return None

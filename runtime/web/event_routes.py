@@ -11,6 +11,7 @@ from fastapi import Path as PathParameter
 from ...models.naming import PLAIN_NAMES, display_name, plain_name
 from ..events import queries, reviews
 from ..events.event import OBJECT
+from ..events.event_row import EventRow, as_csv
 from .schemas import ErrorResponse, EventRecord, ReviewRecord, ReviewUpdate
 
 EventId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}-[0-9]{5,9}$")]
@@ -58,7 +59,7 @@ def _add_lists(app: FastAPI, folder: Path, run: int) -> None:
         """Return the events of this run, or of all runs, as CSV."""
         query = queries.Query(run=None if all_runs else run, kind=OBJECT)
         headers = {"Content-Disposition": 'attachment; filename="galaxy-edge-events.csv"'}
-        return Response(queries.as_csv(queries.query_events(folder, query)), 200, headers, "text/csv; charset=utf-8")
+        return Response(as_csv(queries.query_events(folder, query)), 200, headers, "text/csv; charset=utf-8")
 
 
 def _add_event(app: FastAPI, folder: Path) -> None:
@@ -96,14 +97,14 @@ def _add_images(app: FastAPI, folder: Path) -> None:
         return _png_file(folder / "saved", name)
 
 
-def _find(folder: Path, event: str) -> queries.EventRow:
+def _find(folder: Path, event: str) -> EventRow:
     try:
         return queries.get_event(folder, event)
     except queries.NoSuchEvent as error:
         raise HTTPException(404, f"there is no event {event}") from error
 
 
-def _record(event: queries.EventRow, verdict: str | None) -> EventRecord:
+def _record(event: EventRow, verdict: str | None) -> EventRecord:
     label = plain_name(display_name(event.name, event.probabilities, event.sure))
     return EventRecord(**event.to_dict(), label=label, review=verdict)
 

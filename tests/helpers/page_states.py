@@ -18,7 +18,10 @@ from playwright import sync_api
 
 SIZES = {"phone": (390, 844), "sideways": (844, 390), "desk": (1440, 900)}
 THEMES = ("day", "night")
-SKY = {"ra": 202.4696, "dec": 47.1952, "name": "M 51, spiral galaxy, 8.4 mag, 11.2' x 6.9'"}
+SKY = {
+    "ra": 202.4696, "dec": 47.1952, "position_error": 1.4, "size_arcsec": 512.0, "object_name": "M 51", "object_kind": "galaxy",
+    "object_type": "SABb", "object_separation": 7.0, "object_neighbours": ["NGC 5195"],
+}  # fmt: skip
 
 
 @contextlib.contextmanager

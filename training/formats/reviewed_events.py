@@ -65,7 +65,8 @@ def box_in_crop(box: tuple[float, float, float, float], width: int, height: int)
     """
     x0, y0, x1, y1 = box
     span = max(x1 - x0, y1 - y0)
-    binning = 2 if width < 0.7 * (x1 - x0) else 1  # a crop is never narrower than its box, except at half the scale
+    # A crop's longer side is 1 to 1.4 times that of its box, or half of that at half the scale.
+    binning = 2 if (width if x1 - x0 >= y1 - y0 else height) < 0.85 * span else 1
     left, top = max(0, int((x0 - MARGIN * span) / binning)), max(0, int((y0 - MARGIN * span) / binning))
     corner = np.array([left, top, left, top])
     inside: np.ndarray = np.clip(np.array(box) / binning - corner, 0, [width, height, width, height])

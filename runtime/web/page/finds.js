@@ -42,7 +42,7 @@ function fill(parts, event) {
   if (source && parts.source !== source) parts.crop.src = parts.source = source;
   const changed = parts.event.frames !== event.frames || parts.event.review !== event.review;
   parts.event = event;
-  parts.name.textContent = sentence(event.label);
+  parts.name.textContent = title(event);
   parts.line.textContent = `${howSure(event)} · ${shortClock(event.last_time)} · ${where(event)}`;
   parts.mark.textContent = event.review ? `You said: ${ANSWERS[event.review].toLowerCase()}` : "";
   parts.card.classList.toggle("seen", inSight.has(event.id));
@@ -57,18 +57,36 @@ function open(parts, on) {
   if (on) showDetails(parts);
 }
 
-function degrees(value) { return `${Number(value).toFixed(4)}°`; }
+const two = (value) => String(value).padStart(2, "0");
 
+function inSixties(value, digits) {
+  const units = Math.round(Math.abs(value) * 3600 * 10 ** digits) / 10 ** digits;
+  return [two(Math.floor(units / 3600)), two(Math.floor(units / 60) % 60), (units % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")];
+}
+
+// The keys of `sky`, each of which may be missing: see sky/position.py.
 function skyRows(sky) {
   if (!sky) return [];
   const rows = [];
-  const ra = sky.ra ?? sky.ra_deg;
-  const dec = sky.dec ?? sky.dec_deg;
-  if (ra !== undefined && ra !== null) rows.push(["Sky position", `RA ${degrees(ra)}, Dec ${degrees(dec)}`]);
-  const entry = sky.name ?? sky.catalogue?.name ?? sky.catalogue;
-  if (entry) rows.push(["Catalogue", typeof entry === "string" ? entry : JSON.stringify(entry)]);
+  if (sky.object_name) {
+    const about = [sky.object_type, sky.object_kind].filter(Boolean).join(" ");
+    rows.push(["Catalogue", about ? `${sky.object_name} (${about})` : sky.object_name]);
+  }
+  if (sky.object_separation !== undefined) rows.push(["Distance from it", `${sky.object_separation.toFixed(0)}″`]);
+  if (sky.object_neighbours?.length) rows.push(["Also in the box", sky.object_neighbours.join(", ")]);
+  if (sky.ra !== undefined && sky.dec !== undefined) {
+    const [h, m, s] = inSixties(sky.ra / 15, 1);
+    const [d, minutes, seconds] = inSixties(sky.dec, 0);
+    rows.push(["Sky position", `${h}h ${m}m ${s}s ${sky.dec < 0 ? "−" : "+"}${d}° ${minutes}′ ${seconds}″`]);
+  }
+  if (sky.position_error !== undefined) rows.push(["Uncertainty", `${sky.position_error.toFixed(1)}″`]);
+  if (sky.size_arcsec !== undefined) rows.push(["Size on the sky", sky.size_arcsec > 120 ? `${(sky.size_arcsec / 60).toFixed(1)}′` : `${sky.size_arcsec.toFixed(0)}″`]);
+  if (sky.sky_note) rows.push(["Note", sky.sky_note]);
   return rows;
 }
+
+// The catalogue's name where there is one, and the shape.
+export const title = (event) => event.sky?.object_name ? `${event.sky.object_name}, ${event.label}` : sentence(event.label);
 
 function showDetails(parts) {
   const { event, details } = parts;

@@ -4,6 +4,7 @@ import { byId, make, request } from "/api.js";
 let shown = 0;
 let objects = [];
 export const inSight = new Set();
+export const titles = new Map(); // of listed objects by id, where the list knows more than the tracker
 export const listeners = { open: () => {}, seen: () => {} };
 
 export function setShape(width, height) {
@@ -23,7 +24,8 @@ function drawBoxes() {
       box.onclick = () => { closeFull(); listeners.open(id); };
       layer.append(box);
     }
-    if (box.firstChild.textContent !== label) box.firstChild.textContent = label;
+    const words = titles.get(id) ?? label;
+    if (box.firstChild.textContent !== words) box.firstChild.textContent = words;
     box.dataset.kind = kind(name);
     box.classList.toggle("missed", !seen);
     box.classList.toggle("low", y0 < 0.08);

@@ -1,6 +1,6 @@
 // Starts the parts of the page, and asks the device for news.
 import { byId, loadNames, request, say, sayError } from "/api.js";
-import { openCard, refreshCards, showCards } from "/finds.js";
+import { openCard, refreshCards, showCards, title } from "/finds.js";
 import * as live from "/live.js";
 import { showAnswer, showSilence, showState } from "/state.js";
 import * as system from "/system.js";
@@ -37,6 +37,8 @@ async function poll() {
     byId("station").textContent = status.station || "galaxy-edge";
     byId("caption").textContent = `${status.source} · ${status.frames_per_second.toFixed(1)} frames per second`;
     showCards(byId("finds"), events.reverse());
+    live.titles.clear();
+    for (const event of events) if (event.sky?.object_name) live.titles.set(event.id, title(event));
     byId("count").textContent = status.events ? `(${status.events})` : "";
     byId("none").hidden = events.length > 0;
     showAnswer(status);
