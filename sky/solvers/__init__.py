@@ -1,1 +1,0 @@
-"""Plate solvers: one file for each, and a table."""
