@@ -40,6 +40,7 @@ COMMANDS = {
     "remote.wheelhouse": "Collect the wheels for an installation on a device.",
     "remote.deploy": "Install a release on devices over ssh.",
     "remote.fleet": "Watch all stations of an MQTT broker.",
+    "sky.solve": "Find where images are on the sky, write FITS with WCS.",
     "train": "Train a network on a workstation.",
     "study": "Train, compare and evaluate galaxy classifiers.",
     "explain": "Show which parts of images a network uses.",

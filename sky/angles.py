@@ -22,7 +22,10 @@ def separation(ra: ArrayLike, dec: ArrayLike, to_ra: ArrayLike, to_dec: ArrayLik
 
 
 def direction(ra: ArrayLike, dec: ArrayLike, to_ra: ArrayLike, to_dec: ArrayLike) -> np.ndarray:
-    """Return the position angle in degrees, east of north, 0 to 360, from positions to others."""
+    """Return position angles in degrees east of north, 0 to 360.
+
+    They are the directions from positions to others.
+    """
     first, second = np.radians(dec), np.radians(to_dec)
     delta = np.radians(np.subtract(to_ra, ra))
     east = np.cos(second) * np.sin(delta)

@@ -31,7 +31,7 @@ class Sip:
         return np.asarray(offsets + np.stack(shift, axis=1))
 
     def invert(self, offsets: np.ndarray) -> np.ndarray:
-        """Return pixel offsets (N, 2) whose distorted offsets (N, 2) these are, by iteration.
+        """Return the pixel offsets (N, 2) of distorted offsets (N, 2), by iteration.
 
         Far outside the frame a polynomial has no inverse: such offsets become NaN.
         """

@@ -1,6 +1,6 @@
-"""The world coordinate system of a frame: gnomonic projection (TAN), with SIP distortion where there is one.
+"""The world coordinate system of a frame.
 
-Plain numpy: a run needs no astropy to follow the sky.
+Gnomonic projection (TAN), with SIP distortion where there is one. Plain numpy: a run needs no astropy to follow it.
 
 Pixel coordinates are those of boxes: edges at whole numbers, so the centre of the first pixel is (0.5, 0.5); a pixel of
 FITS is a value + 0.5. y grows downwards, from the first row of the frame. Sky coordinates are degrees, ICRS (J2000).
@@ -52,7 +52,11 @@ class Wcs:
             raise ValueError("the matrix or the declination of a WCS is outside its range")
 
     def to_sky(self, xy: np.ndarray) -> np.ndarray:
-        """Return right ascension (0 to 360) and declination (N, 2) in degrees of pixels (N, 2)."""
+        """Return right ascension (0 to 360) and declination (N, 2) in degrees.
+
+        Args:
+            xy: (N, 2) pixels.
+        """
         offsets = np.asarray(xy, float).reshape(-1, 2) - self.crpix
         if self.sip:
             offsets = self.sip.apply(offsets)
@@ -87,7 +91,10 @@ class Wcs:
 
     @cached_property
     def rotation(self) -> float:
-        """Position angle of the frame's upper edge, seen from its centre: -180 to 180 degrees, east of north."""
+        """Position angle of the upper edge, seen from the reference point.
+
+        -180 to 180 degrees, east of north.
+        """
         east, north = -self.cd[:, 1]
         return math.degrees(math.atan2(east, north))
 

@@ -1,0 +1,1 @@
+"""Plate solvers: one file for each, and a table."""
