@@ -11,7 +11,9 @@ from fastapi import Path as PathParameter
 
 from ..system.utc_time import utc_text
 from .access_control import client_address, too_many_failures
-from .schemas import EndedSessions, ErrorResponse, Login, SessionRecord
+from .pairing import LIFETIME as PAIRING_SECONDS
+from .pairing import pairing_link, qr_modules
+from .schemas import EndedSessions, ErrorResponse, Login, Pairing, SessionRecord
 from .sessions import LIFETIME
 from .token import COOKIE, Token
 
@@ -22,6 +24,7 @@ def add_login_routes(app: FastAPI, token: Token | None) -> None:
     """Add the routes of logins and sessions; without a token, there are none to end."""
     _add_login(app, token)
     _add_sessions(app, token)
+    _add_pairing(app, token)
 
 
 def _add_login(app: FastAPI, token: Token | None) -> None:
@@ -32,7 +35,7 @@ def _add_login(app: FastAPI, token: Token | None) -> None:
         if token is None:
             return
         client = client_address(request.scope)
-        matches, wait = token.attempt(credentials.token, client)
+        matches, wait = token.attempt(credentials.token, client, codes=True)
         if wait:
             raise HTTPException(429, too_many_failures(wait), {"Retry-After": str(math.ceil(wait))})
         if not matches:
@@ -47,6 +50,17 @@ def _add_login(app: FastAPI, token: Token | None) -> None:
         if token and session:
             token.sessions.end(session.id)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def _add_pairing(app: FastAPI, token: Token | None) -> None:
+    @app.post("/api/pairing", responses={409: {"model": ErrorResponse, "description": "No token is required."}})
+    def pair(request: Request) -> Pairing:
+        """Return a link that logs in one browser, once, and its QR code."""
+        if token is None:
+            raise HTTPException(409, "this page requires no token: open its address on this computer")
+        link = pairing_link(str(request.base_url), token.pairing.create())
+        rows = ["".join("1" if dark else "0" for dark in row) for row in qr_modules(link)]
+        return Pairing(link=link, expires_seconds=PAIRING_SECONDS, qr=rows)
 
 
 def _add_sessions(app: FastAPI, token: Token | None) -> None:

@@ -169,6 +169,14 @@ class SessionRecord(BaseModel):
     current: bool = Field(description="Whether it is the one of this request.")
 
 
+class Pairing(BaseModel):
+    """A link that logs in one browser."""
+
+    link: str
+    expires_seconds: float
+    qr: list[str] = Field(description="Rows of its QR code with the border: 1 is dark.")
+
+
 class EndedSessions(BaseModel):
     """How many sessions were ended."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from .address import parse_listen_address
+from .pairing import lan_addresses, local_name
 
 if TYPE_CHECKING:
     import uvicorn
@@ -58,7 +59,19 @@ def is_loopback(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def browser_url(bound: socket.socket) -> str:
+def browser_urls(bound: socket.socket, scheme: str = "http") -> list[str]:
+    """Return the URLs that other computers may reach a socket by, the best first.
+
+    For a socket on all interfaces, those of this computer's addresses and of its ``.local`` name.
+    """
+    host, port = bound.getsockname()[:2]
+    if not ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        return [browser_url(bound, scheme)]
+    names = [*lan_addresses(), local_name()]
+    return [f"{scheme}://{name}:{port}/" for name in names if name] or [browser_url(bound, scheme)]
+
+
+def browser_url(bound: socket.socket, scheme: str = "http") -> str:
     """Return the URL to open in a browser.
 
     For a socket on all interfaces, with this computer's name.
@@ -66,7 +79,7 @@ def browser_url(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         host = socket.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 class _RateLimitedHandler(logging.Handler):

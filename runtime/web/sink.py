@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from ..monitoring.health import RunMonitor
 from ..recording.output_folder import OutputFolder
 from ..tracking.track import Track
 from .input_sheet import input_sheet
+from .pairing import LIFETIME, pairing_link, qr_text
 from .preview import Preview
-from .server import Server, browser_url, is_loopback, listen
+from .server import Server, browser_url, browser_urls, is_loopback, listen
 from .token import Token, load_or_create_token
 from .tracked_objects import TrackedObjects
 
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def offer_pairing(url: str, token: Token) -> None:
+    """Show a QR code and its link in the terminal, which log a phone in once."""
+    link = pairing_link(url, token.pairing.create())
+    minutes = round(LIFETIME / 60)
+    logger.info("scan this with a phone to log it in, once, within %d minutes, or open %s", minutes, link)
+    sys.stderr.write(qr_text(link))  # not logged: handlers take one line each
+    sys.stderr.flush()
 
 
 class WebSink:
@@ -56,7 +67,8 @@ class WebSink:
         bound = listen(address)
         self.url = browser_url(bound)
         token, local = None, is_loopback(bound)
-        messages = [f"live view: {self.url}"]
+        urls = [self.url] if local else browser_urls(bound)
+        messages = [f"live view: {' or '.join(urls)}"]
         if token_file or not local:
             path = token_file or output.folder / "token"
             text, is_new = load_or_create_token(path)
@@ -64,6 +76,8 @@ class WebSink:
             messages.append(f"its token is {text} (kept in {path})" if is_new else f"its token is in {path}")
         for message in messages:
             logger.info("%s", message)
+        if token and not local and sys.stderr.isatty():  # a link that logs in does not belong in a journal
+            offer_pairing(urls[0], token)
         self._preview = Preview(output.info.classes, output.info.abstain)
         self._controls = controls
         self._objects = TrackedObjects(output.info)

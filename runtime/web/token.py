@@ -14,6 +14,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...files import write_atomic
 from .failed_logins import FailedLogins
+from .pairing import PairingCodes
 from .sessions import Session, Sessions
 
 COOKIE = "galaxy-edge"
@@ -83,25 +84,32 @@ class Token:
     Attributes:
         sessions: of browsers that have logged in.
         failures: attempts with a wrong token.
+        pairing: codes that log in in place of the token, each once.
     """
 
     def __init__(self, token: str, sessions_file: Path | None = None) -> None:
         self._token = token.encode()
         self.sessions = Sessions(sessions_file, token)
         self.failures = FailedLogins()
+        self.pairing = PairingCodes()
 
     def matches(self, text: str) -> bool:
         """Return whether a text is the token."""
         return hmac.compare_digest(text.encode("utf-8", "replace"), self._token)
 
-    def attempt(self, text: str, client: str) -> tuple[bool, float]:
+    def attempt(self, text: str, client: str, codes: bool = False) -> tuple[bool, float]:
         """Compare a token that a client gave, unless it must still wait.
+
+        Args:
+            text: the token.
+            client: address that it came from.
+            codes: whether a pairing code is accepted too; it is used up.
 
         Returns:
             Whether it is the token, and the seconds for which the client must wait; a token is not compared meanwhile.
         """
         wait = self.failures.wait(client)
-        if wait == 0 and self.matches(text):
+        if wait == 0 and (self.matches(text) or (codes and self.pairing.redeem(text))):
             self.failures.forget(client)
             return True, 0.0
         self.failures.record(client)

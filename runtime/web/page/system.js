@@ -129,16 +129,38 @@ function local(id, initial, show) {
   show(Number(input.value));
 }
 
+function drawCode(rows) {
+  const scale = 6;
+  const canvas = make("canvas", { width: rows.length * scale, height: rows.length * scale, role: "img" });
+  canvas.setAttribute("aria-label", "QR code of the link");
+  const pen = canvas.getContext("2d");
+  rows.forEach((row, y) => [...row].forEach((module, x) => {
+    pen.fillStyle = module === "1" ? "#000" : colour("--paper");
+    pen.fillRect(x * scale, y * scale, scale, scale);
+  }));
+  return canvas;
+}
+
+async function pair() {
+  try {
+    const { link, qr, expires_seconds: valid } = await request("/api/pairing", {});
+    byId("pairing").replaceChildren(drawCode(qr), make("p", { className: "dim" }, `Scan it with the other phone: it is logged in once, within ${Math.round(valid / 60)} minutes.`),
+      make("p", {}, make("code", {}, link)));
+    byId("pairing").hidden = false;
+  } catch (error) { sayError(error); }
+}
+
 export async function showSessions() {
   try {
     const sessions = await request("/api/sessions");
-    byId("logout").hidden = byId("logout-all").hidden = !sessions.some((session) => session.current);
+    byId("pair").hidden = byId("logout").hidden = byId("logout-all").hidden = !sessions.some((session) => session.current);
     byId("sessions").textContent = sessions.length ? `${sessions.length} ${sessions.length === 1 ? "browser is" : "browsers are"} logged in.`
       : "Open to everyone who uses this computer, and to nobody else.";
   } catch { byId("sessions").textContent = ""; }
 }
 
 export function start() {
+  byId("pair").onclick = pair;
   const score = byId("score");
   byId("settings").onsubmit = (event) => { event.preventDefault(); changeStack(); };
   score.onpointerdown = () => { dragging = true; };
