@@ -45,6 +45,10 @@ web_options = option_group(
         "--token-file", type=FILE,
         help="File with the token of the live view, which other computers need; default: OUT/token.",
     ),
+    click.option(
+        "--serve-tls", is_flag=True,
+        help="Encrypt the live view, with a certificate that is made in OUT; browsers ask whether to trust it.",
+    ),
 )  # fmt: skip
 
 mqtt_options = option_group(
@@ -80,8 +84,8 @@ def web_config(options: dict[str, Any]) -> WebConfig | None:
     """
     from ..runtime.run_config import WebConfig
 
-    address, token_file = options.pop("serve"), options.pop("token_file")
-    return WebConfig(address, token_file) if address else None
+    address, token_file, tls = options.pop("serve"), options.pop("token_file"), options.pop("serve_tls")
+    return WebConfig(address, token_file, tls) if address else None
 
 
 def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:

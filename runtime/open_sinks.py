@@ -46,7 +46,9 @@ def open_sinks(
             from .web.sink import WebSink
 
             assert output is not None  # RunConfig checks it
-            web = WebSink(config.web.address, config.web.token_file, source, output, monitor, controls)
+            web = WebSink(
+                config.web.address, config.web.token_file, source, output, monitor, controls, config.web.tls
+            )  # fmt: skip
             sinks.append(web)
         if config.mqtt:
             assert output is not None

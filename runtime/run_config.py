@@ -30,10 +30,12 @@ class WebConfig:
     Attributes:
         address: ``[HOST:]PORT``; without a host, this machine only.
         token_file: file with the token; None for ``OUT/token`` where one is needed, off loopback.
+        tls: whether connections are encrypted, with a certificate that is made for it.
     """
 
     address: str
     token_file: Path | None = None
+    tls: bool = False
 
     def __post_init__(self) -> None:
         from .web.address import parse_listen_address
@@ -189,6 +191,7 @@ def require_extras(config: RunConfig) -> None:
     for is_needed, module, extra in (
         (config.fits, "astropy", "fits"),
         (config.web, "fastapi", "serve"),
+        (config.web and config.web.tls, "cryptography", "sign"),
         (config.mqtt, "paho", "mqtt"),
     ):
         if is_needed:

@@ -21,7 +21,7 @@ CODE_OPTIONS = frozenset(
      "detect", "classify", "foreign", "weights", "distill_from", "teacher"}
 )  # fmt: skip
 """Options, by the names of their parameters, that choose networks or what runs them."""
-NETWORK_OPTIONS = frozenset({"serve", "token_file", "mqtt", "mqtt_ca"})
+NETWORK_OPTIONS = frozenset({"serve", "token_file", "serve_tls", "mqtt", "mqtt_ca"})
 """Options that give others access, or send results to another machine."""
 
 

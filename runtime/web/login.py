@@ -41,7 +41,9 @@ def _add_login(app: FastAPI, token: Token | None) -> None:
         if not matches:
             raise HTTPException(401, "this is not the token")
         cookie = token.sessions.begin(client)
-        response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", max_age=LIFETIME)
+        response.set_cookie(
+            COOKIE, cookie, httponly=True, samesite="strict", max_age=LIFETIME, secure=request.url.scheme == "https"
+        )
 
     @app.post("/logout", status_code=204)
     def logout(request: Request, response: Response) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
+from ..system.certificate import Certificate
 from .address import parse_listen_address
 from .pairing import lan_addresses, local_name
 
@@ -113,10 +114,13 @@ class Server:
     Args:
         create_app: makes the application; called in the server's thread, so that the run does not wait for its imports.
         bound: the socket to serve on; closed at the end.
+        certificate: for encrypted connections; None for plain ones.
     """
 
-    def __init__(self, create_app: Callable[[], ASGIApp], bound: socket.socket) -> None:
-        self._create_app, self._bound = create_app, bound
+    def __init__(
+        self, create_app: Callable[[], ASGIApp], bound: socket.socket, certificate: Certificate | None = None
+    ) -> None:
+        self._create_app, self._bound, self._certificate = create_app, bound, certificate
         self._closing = False
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
@@ -148,7 +152,8 @@ class Server:
                 headers=list(SECURITY_HEADERS.items()), lifespan="off", ws="none", http=TimeoutProtocol,
                 proxy_headers=False, backlog=MAX_CONNECTIONS, timeout_keep_alive=5,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,  # type: ignore[arg-type] # a float works too
-                h11_max_incomplete_event_size=16384,
+                h11_max_incomplete_event_size=16384, ssl_certfile=self._certificate and self._certificate.path,
+                ssl_keyfile=self._certificate and self._certificate.key,
             ))  # fmt: skip
             if not self._closing:
                 asyncio.run(self._serve(self._server, server_log))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..inference.detector import ModelInput
 from ..monitoring.controls import Controls
 from ..monitoring.health import RunMonitor
 from ..recording.output_folder import OutputFolder
+from ..system.certificate import load_or_create_certificate
 from ..tracking.track import Track
 from .input_sheet import input_sheet
 from .pairing import LIFETIME, pairing_link, qr_text
@@ -52,6 +54,7 @@ class WebSink:
             ``OUT/token`` where one is required.
         source: name of the run's source, to be shown.
         output, monitor, controls: of the run.
+        tls: whether connections are encrypted, with a certificate in the output folder.
 
     Attributes:
         url: of the page.
@@ -62,18 +65,24 @@ class WebSink:
 
     def __init__(
         self, address: str, token_file: Path | None, source: str, output: OutputFolder, monitor: RunMonitor,
-        controls: Controls,
+        controls: Controls, tls: bool = False,
     ) -> None:  # fmt: skip
         bound = listen(address)
-        self.url = browser_url(bound)
+        scheme = "https" if tls else "http"
+        self.url = browser_url(bound, scheme)
         token, local = None, is_loopback(bound)
-        urls = [self.url] if local else browser_urls(bound)
+        urls = [self.url] if local else browser_urls(bound, scheme)
         messages = [f"live view: {' or '.join(urls)}"]
         if token_file or not local:
             path = token_file or output.folder / "token"
             text, is_new = load_or_create_token(path)
             token = Token(text, output.folder / "sessions.json")
             messages.append(f"its token is {text} (kept in {path})" if is_new else f"its token is in {path}")
+        certificate = None
+        if tls:
+            names = ["localhost", "127.0.0.1", *dict.fromkeys(filter(None, (urlsplit(url).hostname for url in urls)))]
+            certificate = load_or_create_certificate(output.folder, names)
+            messages.append(f"its certificate has the SHA-256 fingerprint {certificate.fingerprint}")
         for message in messages:
             logger.info("%s", message)
         if token and not local and sys.stderr.isatty():  # a link that logs in does not belong in a journal
@@ -89,7 +98,7 @@ class WebSink:
             hosts = LOOPBACK_HOSTS if local else None
             return create_app(output.folder, output.info.number, source, monitor, controls, self._preview, token, hosts)
 
-        self._server = Server(make_app, bound)
+        self._server = Server(make_app, bound, certificate)
 
     def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
         """Show a frame if there are viewers, unless they look at the detector's inputs."""

@@ -6,6 +6,7 @@ The shipped networks on the demo sky, endlessly, in a thread.
 import contextlib
 import json
 import logging
+import ssl
 import threading
 import time
 import urllib.error
@@ -48,15 +49,18 @@ class LiveRun:
         warnings: what was logged as a warning or worse, in order.
     """
 
-    def __init__(self, folder, records, where="0", token_file=None, stale=20.0):
+    def __init__(self, folder, records, where="0", token_file=None, stale=20.0, tls=False):
         self._records = records
         self.source = EndlessDemo()
-        web = WebConfig(where, token_file)
+        web = WebConfig(where, token_file, tls)
         config = RunConfig(out=folder, video=False, keep_free=0, stale_after=stale, web=web)
         self.session = Session(config, source=self.source)
         self.output, self.controls, self.monitor = self.session.output, self.session.controls, self.session.monitor
         self.controls.stack = None  # as for a source of unrelated frames
         self.address = self.session.web.url.rstrip("/")
+        self.trusted = None  # SSL context
+        if tls:
+            self.trusted = ssl.create_default_context(cafile=str(self.output.folder / "tls-certificate.pem"))
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.session.run, kwargs={"should_stop": self.stop.is_set})
 
@@ -70,7 +74,7 @@ class LiveRun:
         headers = {**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})}
         request = urllib.request.Request(self.address + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30, context=self.trusted) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as answer:
             return answer.code, answer.headers, answer.read()
