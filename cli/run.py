@@ -108,11 +108,20 @@ view_options = option_group(
     ),
 )  # fmt: skip
 
+sky_options = option_group(
+    "Sky",
+    click.option(
+        "--catalogue", type=FILE, metavar="TABLE",
+        help="Your own objects, any table that astropy reads with ra, dec and name, in addition to OpenNGC.",
+    ),
+)  # fmt: skip
+
 
 @click.command(cls=GroupedCommand)
 @source_options
 @network_options
 @view_options
+@sky_options
 @service_options
 def run(as_json: bool, **options: Any) -> None:
     """Detect, crop and classify galaxies in the images of SOURCE."""

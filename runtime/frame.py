@@ -88,11 +88,13 @@ class Detections:
         boxes: (N, 4) float32 x0, y0, x1, y1 in pixels of `Frame.pixels`.
         scores: (N,) float32 in 0..1.
         probabilities: (N, C) float32, once classified; None before.
+        names: of the catalogued objects that they are, "" for none; empty if they are not known.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -104,6 +106,8 @@ class Detections:
             raise ValueError("every box needs x1 > x0 and y1 > y0")
         if self.probabilities is not None and self.probabilities.shape[:1] != (count,):
             raise ValueError(f"{self.probabilities.shape[0]} rows of probabilities for {count} boxes")
+        if self.names and len(self.names) != count:
+            raise ValueError(f"{len(self.names)} names for {count} boxes")
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -9,12 +9,16 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..devices.engines import ENGINE_NAMES
 from ..errors import UsageError, require_extra
 from ..models.images.development import STRETCHES
 from .imaging.tiling import parse_grid
 from .recording.retention import FLOOR, QUOTA
+
+if TYPE_CHECKING:
+    from .pipeline.trace import TraceFile
 
 DEBAYERS = ("superpixels", "full")
 
@@ -100,6 +104,7 @@ class RunConfig:
         video: whether the annotated video of a file is written.
         quota: maximum bytes of crops, images, videos and logs in the output folder; 0 for no limit.
         keep_free: bytes of the disk to leave free.
+        catalogue: a table of the user's own objects, which have precedence over OpenNGC's; None for OpenNGC alone.
         fits: whether crops and saved frames are written as FITS too.
         save_input: whether the detector's inputs are written, as 8-bit PNG.
         trace: file for the timing of every frame, a trace that Perfetto opens; None for none.
@@ -132,6 +137,7 @@ class RunConfig:
     video: bool = True
     quota: int = QUOTA
     keep_free: int = FLOOR
+    catalogue: Path | None = None
     fits: bool = False
     save_input: bool = False
     trace: Path | None = None
@@ -196,6 +202,10 @@ def require_extras(config: RunConfig) -> None:
     ):
         if is_needed:
             require_extra(module, extra)
+    if config.catalogue:
+        from ..sky.catalogue.combined import open_catalogue
+
+        open_catalogue(config.catalogue)  # so that a table that cannot be used is refused before the run
 
 
 def check_trace(config: RunConfig) -> None:
@@ -204,3 +214,12 @@ def check_trace(config: RunConfig) -> None:
     trace = config.trace
     if trace and trace.exists() and os.path.exists(source) and trace.samefile(source):
         raise UsageError(f"--profile would replace the source '{config.source}': name another file")
+
+
+def open_trace(path: Path | None) -> TraceFile | None:
+    """Open the file for the timing of every frame, if one is wanted."""
+    if path is None:
+        return None
+    from .pipeline.trace import TraceFile
+
+    return TraceFile(path)

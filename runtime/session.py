@@ -33,8 +33,9 @@ from .pipeline.sink import Sink
 from .pipeline.stages import FrameProcessor, ViewOptions
 from .pipeline.tasks import FrameCallback
 from .pipeline.threads import decoder_threads
+from .recording.open_folder import EVENT_FILE
 from .recording.output_folder import OutputFolder
-from .run_config import MqttConfig, RunConfig, WebConfig, check_trace, require_extras
+from .run_config import MqttConfig, RunConfig, WebConfig, check_trace, open_trace, require_extras
 from .sources.open_source import open_source
 from .sources.source import ResumableSource, Source
 from .system.stop_deadline import StopDeadline
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from .inference.raw_detector import RawDetector
     from .monitoring.run_stats import RunStats
     from .monitoring.window import Window
-    from .pipeline.trace import TraceFile
+    from .pipeline.sky_names import SkyNames
 
 __all__ = ["MqttConfig", "RunConfig", "Session", "WebConfig"]
 
@@ -113,7 +114,7 @@ class Session:
                 check_golden_at_start(bundles[name], bundles[name].default_variant, network.engine)
         self._views = self._view_options()
         self._window = self._open_window()
-        self._trace = _open_trace(config.trace)
+        self._trace = open_trace(config.trace)
         self.output = self._open_output(config.out, engine) if config.out else None
         writer = self.output.writer if self.output else None
         self.deadline = writer.deadline if writer else StopDeadline()
@@ -166,6 +167,7 @@ class Session:
             stats = run_loop(
                 self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop(), manager),
                 self.config.max_frames, trace=self._trace, overlap=self.config.overlap, deadline=self.deadline,
+                open_sky_names=self._open_sky_names,
             )  # fmt: skip
         manager.stopping()
         lost = writer.failure if writer else None
@@ -173,6 +175,11 @@ class Session:
             logger.error("%s", lost)
         stats.failure = stats.failure or lost
         return stats
+
+    def _open_sky_names(self) -> SkyNames:
+        from .pipeline.sky_names import SkyNames  # few runs know where they are on the sky
+
+        return SkyNames(self.config.catalogue, self.output.folder / EVENT_FILE if self.output else None)
 
     def _must_stop(self, is_asked: bool, manager: SystemdNotifier) -> bool:
         """Return whether to stop; check the output folder.
@@ -261,11 +268,3 @@ def _open_source(config: RunConfig, stretch: Stretch) -> Source:
         config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out, development=development,
         wait=config.waits,
     )  # fmt: skip
-
-
-def _open_trace(path: Path | None) -> TraceFile | None:
-    if path is None:
-        return None
-    from .pipeline.trace import TraceFile
-
-    return TraceFile(path)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .kinds import NOT_GALAXIES
+
 
 @dataclass(frozen=True)
 class SkyPosition:
@@ -62,6 +64,18 @@ class SkyPosition:
         fields = dict(zip(COLUMNS, values, strict=True))
         fields["object_neighbours"] = tuple(json.loads(fields["object_neighbours"] or "[]"))
         return cls(**fields)
+
+    @property
+    def is_galaxy(self) -> bool:
+        """Whether it counts as a galaxy: everything that is not known to be something else."""
+        return self.object_kind not in NOT_GALAXIES
+
+    @property
+    def label(self) -> str:
+        """Name of the object for display, with its kind if it is not a galaxy; "" if it has none."""
+        if not self.object_name:
+            return ""
+        return self.object_name if self.is_galaxy else f"{self.object_name}, {self.object_kind}"
 
     @property
     def is_known(self) -> bool:

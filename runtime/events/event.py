@@ -41,7 +41,7 @@ class Event:
         id: stable and unique: the run's uid and the number, e.g. ``1f0c22aa-00012``.
         number: of its track within the run, from 1.
         state: confirmed or ended.
-        kind: object, or the artefact it was recognised as: see `Track`.
+        kind: object, the artefact it was recognised as (see `Track`), or the catalogue's kind of what is not a galaxy.
         first_frame, last_frame, first_time, last_time, frames: its observations; times are UTC, ISO 8601.
         source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of the source's own frame.
         name, probability, probabilities: its class, over all its frames.
@@ -88,8 +88,10 @@ class Event:
     def display_name(self) -> str:
         """Name for display: its class, its coarse group, or that neither is sure.
 
-        See `models.naming`.
+        See `models.naming`. A catalogued object has its own name.
         """
+        if self.sky is not None and self.sky.object_name:
+            return self.sky.label
         return display_name(self.name, self.probabilities, self.sure)
 
     def moved(self, seconds: float) -> Event:
@@ -137,7 +139,7 @@ def _event(track: Track, run: RunInfo) -> Event:
         id=f"{run.uid}-{track.number:05d}",
         number=track.number,
         state=track.state,
-        kind=track.kind,
+        kind=track.reported_kind,
         first_frame=track.first[0],
         last_frame=track.last[0],
         first_time=track.first[1],
@@ -154,4 +156,5 @@ def _event(track: Track, run: RunInfo) -> Event:
         cutout=track.cutout,
         raw_cutout=track.raw_cutout,
         cfa=track.cfa,
+        sky=track.sky,
     )

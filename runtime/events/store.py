@@ -97,6 +97,7 @@ class EventStore:
             for event, crop in events:
                 try:
                     self._database.execute(_SAVE, _row(self.run, event, crop))
+                    self._save_object(event)
                 except _ROW_ERRORS as error:  # only this statement is undone
                     refused.append((event, str(error)))
             self._database.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in deleted])
@@ -110,6 +111,13 @@ class EventStore:
                 self._database.execute("ROLLBACK")
             raise
         return refused
+
+    def _save_object(self, event: Event) -> None:
+        """Keep the object that an event is of, if it has one, for later runs."""
+        if event.sky is not None and event.sky.object_id:
+            from .objects import SAVE, object_row
+
+            self._database.execute(SAVE, object_row(event.sky))
 
     def crops(self) -> list[str]:
         """Return the names of all crops.

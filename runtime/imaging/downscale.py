@@ -24,4 +24,4 @@ def downscale_with_boxes(pixels: np.ndarray, named: Detections, longest: int) ->
     elif small is pixels:
         small = pixels.copy()
     scales = np.array([small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]] * 2, np.float32)
-    return small, Detections(named.boxes * scales, named.scores, named.probabilities)
+    return small, Detections(named.boxes * scales, named.scores, named.probabilities, named.names)

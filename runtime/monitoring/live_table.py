@@ -49,12 +49,14 @@ class LiveTable:
         for detection in record.detections:
             x0, y0, x1, y1 = detection.box
             name = display_name(detection.name, detection.probabilities, detection.sure)
+            is_class = name == detection.name
+            name = (detection.sky.label if detection.sky else "") or name
             self._recent.append(
                 (
                     str(frame.number),
                     frame.source,
                     name,
-                    f"{detection.probability:.2f}" if name == detection.name else "",
+                    f"{detection.probability:.2f}" if is_class else "",
                     f"{detection.score:.2f}",
                     f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
                 )
@@ -63,7 +65,7 @@ class LiveTable:
 
     def _table(self) -> Table:
         table = Table(title="latest galaxies", expand=False)
-        for heading in ("frame", "source", "class", "probability", "score", "size and position (px)"):
+        for heading in ("frame", "source", "object or class", "probability", "score", "size and position (px)"):
             table.add_column(heading)
         for row in self._recent:
             table.add_row(*row)
@@ -100,6 +102,8 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
     frames, galaxies = "frame" if stats.frames == 1 else "frames", "galaxy" if stats.events == 1 else "galaxies"
     found = Text(f"{stats.frames} {frames}, {stats.events} {galaxies}", "bold")
     console.print(found + Text(f": {counts}") if counts else found, soft_wrap=True)
+    if stats.not_galaxies:
+        console.print(f"not galaxies: {'; '.join(sorted(stats.not_galaxies))}", soft_wrap=True, highlight=False)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
 

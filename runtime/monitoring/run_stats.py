@@ -20,7 +20,8 @@ class RunStats:
         views: inferences of the detector: one for each new frame, and one for each tile.
         reopened: number of times a camera was lost and reopened.
         hung: frames that were abandoned because an inference did not return.
-        classes: ended events by class name.
+        classes: ended events by the name of their object, or else by class name.
+        not_galaxies: names of catalogued objects that are no galaxies, with their kind.
         seconds: wall time of the loop.
         clock: time spent in each stage.
         peak_memory_mib: of the process, at the end.
@@ -38,6 +39,7 @@ class RunStats:
     hung: int = 0
     reopened: int = 0
     classes: Counter[str] = field(default_factory=Counter)
+    not_galaxies: set[str] = field(default_factory=set)
     seconds: float = 0.0
     clock: StageClock = field(default_factory=StageClock)
     peak_memory_mib: float = 0.0

@@ -22,6 +22,7 @@ from .threads import ThreadedExecutor, core_count
 
 if TYPE_CHECKING:
     from .serial import Executor
+    from .sky_names import SkyNames
     from .trace import TraceFile
 
 
@@ -44,6 +45,7 @@ def run_loop(
     trace: TraceFile | None = None,
     overlap: bool = True,
     deadline: StopDeadline | None = None,
+    open_sky_names: Callable[[], SkyNames] | None = None,
 ) -> RunStats:
     """Process frames until the source ends, a stop is requested or `max_frames` done.
 
@@ -59,12 +61,14 @@ def run_loop(
         trace: where the spans of every frame are written.
         overlap: whether the stages run at the same time; a serial loop gives the same results in more time.
         deadline: of a run that is asked to stop; None for one of its own.
+        open_sky_names: opens the catalogue that names objects; None for no names.
     """
     # Long because the order in which a run starts, fails and closes must be read in one place; many parameters because
     # each is an option of a run that only its loop knows.
     stats = RunStats()
     clock_steps = ClockSteps() if source.live else None
-    reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace, clock_steps)
+    tracker = Tracker(source.continuous)
+    reporter = Reporter(tracker, processor.classifier, sink, on_frame, stats, trace, clock_steps, open_sky_names)
     executor = _executor(overlap)(source, processor.stages, max_frames)
 
     def update_counts() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,9 @@ from .sink import Sink
 from .tasks import FrameCallback, FrameTask
 
 if TYPE_CHECKING:
+    from ...sky.position import SkyPosition
     from ..system.utc_time import ClockSteps
+    from .sky_names import SkyNames
     from .trace import TraceFile
 
 logger = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ class Reporter:
         stats: counts of the run, updated here.
         trace: where the spans of every frame are written.
         clock_steps: of a live source, whose frames have the time of the machine's clock; None for others.
+        open_sky_names: opens the catalogue, at the first frame with a position on the sky.
     """
 
     def __init__(
@@ -43,7 +48,9 @@ class Reporter:
         stats: RunStats,
         trace: TraceFile | None = None,
         clock_steps: ClockSteps | None = None,
+        open_sky_names: Callable[[], SkyNames] | None = None,
     ) -> None:
+        # Many parameters because each is a part of the run that is made before, and only used here.
         self._tracker = tracker
         self._classes = classifier.classes
         self._abstain_below = classifier.abstain_below
@@ -52,6 +59,9 @@ class Reporter:
         self._stats = stats
         self._trace = trace
         self._clock_steps = clock_steps
+        self._open_sky_names = open_sky_names
+        self._sky_names: SkyNames | None = None
+        self._ended_as: dict[int, str] = {}  # names that ended events are counted by
 
     def report(self, task: FrameTask) -> None:
         """Track the frame's objects, write the frame, count it and call back."""
@@ -59,13 +69,19 @@ class Reporter:
             step = self._correct_time(task)
             corrected = self._tracker.move_times(step) if step else []
             changed: list[Track] = []
+            positions = self._positions(task)
             if task.is_searched:  # without a search, objects do not count as unseen
                 changed = self._tracker.update(
-                    task.frame, task.detections, task.sky, task.sky_seen, task.star_field, task.is_trailed
+                    task.frame,
+                    task.detections,
+                    task.sky,
+                    task.sky_seen,
+                    task.star_field,
+                    task.is_trailed,
+                    positions,
                 )
-        record = frame_record(
-            task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
-        )
+        reused, ms = not task.is_new, task.stopwatch.ms
+        record = frame_record(task.frame, task.detections, self._classes, ms, self._abstain_below, reused, positions)
         if step:
             record = replace(record, clock_step=step)
         changed += [track for track in corrected if all(track is not other for other in changed)]
@@ -86,6 +102,19 @@ class Reporter:
         self._sink.close(self._stats.frames, bad)
         if self._trace:
             self._trace.close()
+
+    def _positions(self, task: FrameTask) -> list[SkyPosition]:
+        """Return the positions of a frame's detections on the sky, and name these."""
+        is_known = task.solution is not None or task.sky_note or "CTYPE1" in task.frame.header
+        if self._open_sky_names is None or not is_known:
+            return []
+        if self._sky_names is None:
+            self._sky_names = self._open_sky_names()
+            self._tracker.identity = self._sky_names.identity
+        positions = self._sky_names.positions(task)
+        if any(position.object_name for position in positions):
+            task.detections = replace(task.detections, names=tuple(position.label for position in positions))
+        return positions
 
     def _correct_time(self, task: FrameTask) -> float:
         """Return by how many seconds the clock was set since the last frame, or 0.
@@ -110,9 +139,23 @@ class Reporter:
         self._stats.detections += len(task.detections)
 
     def _count_events(self, changed: list[Track]) -> None:
-        """Count objects; those that have ended are counted by their final class as well."""
+        """Count objects; those that have ended are counted by their final name as well.
+
+        An event that is resumed and ends again is counted once.
+        """
         self._stats.events = self._tracker.count
-        ended = [track for track in changed if track.ended and track.confirmed and track.kind == "object"]
-        self._stats.classes.update(
-            display_label(track.probabilities, self._classes, self._abstain_below) for track in ended
-        )
+        for track in changed:
+            if not (track.ended and track.confirmed):
+                continue
+            name = track.sky.label if track.sky else ""
+            if not track.is_galaxy:
+                if name:
+                    self._stats.not_galaxies.add(name)
+                continue
+            name = name or display_label(track.probabilities, self._classes, self._abstain_below)
+            if before := self._ended_as.get(track.number):
+                self._stats.classes.subtract([before])
+                self._stats.classes += Counter()  # drops what is at 0
+            self._stats.classes[name] += 1
+            if track.sky and track.sky.object_id:
+                self._ended_as[track.number] = name

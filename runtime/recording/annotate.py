@@ -27,12 +27,12 @@ def annotate(
     abstain: float | None = None,
     longest: int | None = None,
 ) -> np.ndarray:
-    """Draw boxes, class names and probabilities on a copy of an image.
+    """Draw boxes with names, or classes and probabilities, on a copy of an image.
 
     The pixels are (H, W, 3) uint8 RGB.
 
     Args:
-        detections: with class probabilities; without them nothing is drawn.
+        detections: with class probabilities; without them nothing is drawn. Catalogued objects are named.
         classes: names in the order of the probabilities.
         abstain: probability below which no class is named.
         longest: maximum length of the copy's longer side.
@@ -43,14 +43,15 @@ def annotate(
         return image
     unit = max(1.0, min(image.shape[:2]) / 480)
     scale, thick = 0.42 * unit, max(1, round(unit))
-    for box, probabilities in zip(detections.boxes, detections.probabilities, strict=True):
+    names = detections.names or ("",) * len(detections)
+    for box, probabilities, object_name in zip(detections.boxes, detections.probabilities, names, strict=True):
         best = int(np.argmax(probabilities))
         name = display_label(probabilities, classes, abstain)
         is_class = name == classes[best]
         colour = COLOURS.get(shown_group(name) or "", (255, 255, 255))
         x0, y0, x1, y1 = (round(float(value) * scale_down) for value in box)
         cv2.rectangle(image, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
-        text = f"{name} {probabilities[best]:.0%}" if is_class else name
+        text = object_name or (f"{name} {probabilities[best]:.0%}" if is_class else name)
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
         left = max(0, min(x0, image.shape[1] - width - 2))
         base = y0 - 4 if y0 - 4 - height > 0 else min(image.shape[0] - 3, y1 + height + 5)

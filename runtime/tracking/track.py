@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..frame import Detections, Frame
 from ..system.utc_time import move_utc_text, utc_text
 from .association import Observation, cut_out, is_fixed_on_sensor, is_streak, moves_across_sky
+
+if TYPE_CHECKING:
+    from ...sky.position import SkyPosition
 
 MIN_CONFIRMATIONS = 3
 """Observations in line with the sky's motion after which a tentative object is confirmed."""
@@ -39,6 +43,7 @@ class Track:
             than 8 bits.
         start, latest: its first and its last observation; None only in tracks that no tracker made.
         star_field: number of its star field.
+        sky: where its best view is on the sky, and which object it is; None if nothing is known.
         seen_at, reported_at: time of the tracker's clock, in seconds, at which it was last seen and last reported.
     """
 
@@ -62,6 +67,7 @@ class Track:
     seen_at: float = 0.0
     reported_at: float = 0.0
     star_field: int = 0
+    sky: SkyPosition | None = None
     _with_sky: int = field(default=1, repr=False)  # observations where the sky's motion took it
     _across_sky: int = field(default=0, repr=False)  # observations elsewhere
 
@@ -75,6 +81,7 @@ class Track:
         observation: Observation,
         clock: float,
         star_field: int = 0,
+        position: SkyPosition | None = None,
     ) -> Track:
         """Start a track with detection `index` of a frame."""
         assert detections.probabilities is not None
@@ -96,6 +103,7 @@ class Track:
             seen_at=clock,
             reported_at=clock,
             star_field=star_field,
+            sky=position,
         )
 
     @property
@@ -110,9 +118,21 @@ class Track:
         return mean
 
     @property
-    def appearance(self) -> tuple[int, int]:
-        """Number of the best frame, and index of the most probable class."""
-        return self.best_frame, int(self.seen.argmax())
+    def appearance(self) -> tuple[int, int, str | None]:
+        """Number of the best frame, index of the most probable class, and id of the object."""
+        return self.best_frame, int(self.seen.argmax()), self.sky.object_id if self.sky else None
+
+    @property
+    def reported_kind(self) -> str:
+        """Kind for reports: that of the catalogue for an object that is not a galaxy."""
+        if self.kind == OBJECT and self.sky and self.sky.object_kind and not self.sky.is_galaxy:
+            return self.sky.object_kind
+        return self.kind
+
+    @property
+    def is_galaxy(self) -> bool:
+        """Whether it counts among the run's galaxies."""
+        return self.confirmed and self.reported_kind == OBJECT
 
     def move_times(self, seconds: float) -> None:
         """Move the times of the track's observations; their frames stay."""
@@ -137,7 +157,14 @@ class Track:
         return joined and not moves_across_sky(self.latest, observation)
 
     def add_observation(
-        self, frame: Frame, detections: Detections, index: int, sky: np.ndarray, update: int, clock: float
+        self,
+        frame: Frame,
+        detections: Detections,
+        index: int,
+        sky: np.ndarray,
+        update: int,
+        clock: float,
+        position: SkyPosition | None = None,
     ) -> None:
         """Add detection `index` of a frame: position, class probabilities, best view.
 
@@ -150,7 +177,9 @@ class Track:
             sky: (3, 3) where the sky was in the frame.
             update: number of the frame among those that were tracked.
             clock: time of the tracker's clock in seconds.
+            position: of the detection on the sky; None if nothing is known.
         """
+        # Many parameters because each is of the frame, and a type for them would be used here only.
         assert detections.probabilities is not None and self.latest is not None
         box, score = detections.boxes[index], float(detections.scores[index])
         observation = self.latest.then(box, sky, update)
@@ -162,10 +191,30 @@ class Track:
         self.last = (frame.number, utc_text(frame.time))
         self.frames += 1
         self.seen = self.seen + detections.probabilities[index]
+        was_known = self.sky is not None and self.sky.is_known
+        if position and ((position.is_known and score > self.score) or not was_known):
+            self.sky = position
         if score > self.score:
             self.box, self.score = frame.source_boxes(box), score
             self.best_frame, self.source, self.cfa = frame.number, frame.source, frame.cfa
             self.cutout, self.raw_cutout = cut_out(frame.pixels, box), _raw_cutout(frame, box)
+
+    def resume(self, earlier: Track) -> None:
+        """Continue an earlier track of the same object, which the telescope had left.
+
+        This track takes its number, its first observation and its best view if that is better; where the cutout of
+        that view is no longer held, the stored crop stays.
+        """
+        self.number, self.first = earlier.number, earlier.first
+        self.frames += earlier.frames
+        self.seen = self.seen + earlier.seen
+        if earlier.score >= self.score:
+            for name in ("source", "box", "score", "best_frame", "cutout", "raw_cutout", "cfa", "sky"):
+                setattr(self, name, getattr(earlier, name))
+
+    def drop_cutout(self) -> None:
+        """Forget the pixels of the best view, which were reported."""
+        self.cutout, self.raw_cutout = np.zeros((0, 0, 3), np.uint8), None
 
     def classify_motion(self) -> None:
         """Distinguish objects from trails and hot pixels.

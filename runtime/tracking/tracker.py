@@ -8,13 +8,19 @@ becomes an event.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from .association import Observation, associate
-from .track import CONFIRMED, HOT_PIXEL, Track
+from .track import CONFIRMED, Track
+
+if TYPE_CHECKING:
+    from ...sky.position import SkyPosition
+    from .identity import ObjectIdentity
 
 MAX_MISSED_FRAMES = 5
 """Frames for which a tentative object may be unseen before it ends, or any object after the telescope left its
@@ -40,7 +46,8 @@ class Tracker:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
 
     Attributes:
-        count: objects that were confirmed.
+        count: galaxies that were confirmed.
+        identity: joins tracks of one object that were apart, see `identity`; None while no position is known.
     """
 
     def __init__(self, continuous: bool) -> None:
@@ -52,6 +59,8 @@ class Tracker:
         self._alive: list[Track] = []
         self._field = self._field_began = 0
         self._continuous = continuous
+        self.identity: ObjectIdentity | None = None
+        self._positions: Sequence[SkyPosition] = ()  # of the frame's detections on the sky; empty if unknown
 
     def update(
         self,
@@ -61,6 +70,7 @@ class Tracker:
         sky_seen: bool = True,
         star_field: int = 0,
         is_trailed: bool = False,
+        positions: Sequence[SkyPosition] = (),
     ) -> list[Track]:
         """Add the classified detections of a frame in which something was searched.
 
@@ -71,14 +81,19 @@ class Tracker:
             sky_seen: whether any sky was visible in it.
             star_field: number of its star field, see `imaging.field_motion`: objects do not continue in another.
             is_trailed: whether its stars are trailed by a slew: no object begins then, and only events continue.
+            positions: of the detections on the sky; empty if nothing is known of any.
 
         Returns:
             The tracks that changed: began, were confirmed, turned out to be something else, or ended. Also events with
             a better view or another class, and each in sight every `UPDATE_INTERVAL`.
         """
+        # Many parameters because each is of the frame, and a type for them would be used here only.
+        self._positions = positions
+        if self.identity:
+            self.identity.drop_cutouts()
+        self._updates += 1
         if not self._continuous:
             return self._update_unrelated(frame, detections, sky)
-        self._updates += 1
         if star_field != self._field:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
@@ -114,18 +129,29 @@ class Tracker:
 
     def finish(self) -> list[Track]:
         """End every track that is still alive; return them."""
-        ended, self._alive = self._alive, []
+        ended, self._alive = [track for track in self._alive if not track.ended], []
         for track in ended:
             track.end()
         return ended
 
     def _update_unrelated(self, frame: Frame, detections: Detections, sky: np.ndarray) -> list[Track]:
-        """Make an event of each detection of a frame that is unrelated to the last one."""
+        """Make an event of each detection of a frame that is unrelated to the last one.
+
+        An object that is recognised by its position on the sky has one event.
+        """
         self._alive = [self._begin(frame, detections, index, sky) for index in range(len(detections))]
         for track in self._alive:
-            self.count += 1
             track.confirm()
+            self.count += self._resumed(track) + track.is_galaxy
         return self.finish()
+
+    def _resumed(self, track: Track) -> int:
+        """Let a confirmed track continue its object's earlier one.
+
+        Return the change of `count`: that one does not count any more.
+        """
+        earlier = self.identity.resume(track, self._updates) if self.identity else None
+        return -int(earlier is not None and earlier.is_galaxy)
 
     def _take_elsewhere(self, star_field: int, only_events: bool) -> list[Track]:
         """Remove and return the tracks that a frame cannot continue.
@@ -149,6 +175,8 @@ class Tracker:
         kept: list[Track] = []
         expired: list[Track] = []
         for track in self._alive:
+            if track.ended:  # continued by another
+                continue
             missed = self._updates - _latest(track).update
             is_over = self._clock - track.seen_at > TRACK_LIFETIME if track.confirmed else missed > MAX_MISSED_FRAMES
             if track.star_field != self._field:
@@ -163,18 +191,23 @@ class Tracker:
     def _begin(self, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> Track:
         self._begun += 1
         observation = Observation(detections.boxes[index], sky, self._updates)
-        return Track.begin(self._begun, frame, detections, index, observation, self._clock, self._field)
+        position = self._positions[index] if self._positions else None
+        return Track.begin(self._begun, frame, detections, index, observation, self._clock, self._field, position)
 
     def _observe(self, track: Track, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> bool:
         """Add an observation to a track; return whether the change is worth reporting."""
-        state, kind, appearance = track.state, track.kind, track.appearance
-        track.add_observation(frame, detections, index, sky, self._updates, self._clock)
+        state, kind, appearance, counted = track.state, track.reported_kind, track.appearance, track.is_galaxy
+        position = self._positions[index] if self._positions else None
+        track.add_observation(frame, detections, index, sky, self._updates, self._clock, position)
         track.classify_motion()
-        self.count += track.state == CONFIRMED and state != CONFIRMED
-        # It was taken for an object while the sky had hardly moved.
-        self.count -= track.confirmed and track.kind == HOT_PIXEL and kind != HOT_PIXEL
+        if track.confirmed and self.identity:
+            self.identity.update(track)
+            if state != CONFIRMED:
+                self.count += self._resumed(track)
+        # It may have been taken for a galaxy while the sky had hardly moved, or its position was not known.
+        self.count += track.is_galaxy - counted
         is_news = track.appearance != appearance or self._clock - track.reported_at >= UPDATE_INTERVAL
-        return (track.state, track.kind) != (state, kind) or (track.confirmed and is_news)
+        return (track.state, track.reported_kind) != (state, kind) or (track.confirmed and is_news)
 
 
 def _latest(track: Track) -> Observation:
