@@ -42,7 +42,7 @@ ROUND = 0.88
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """Catalogued objects around a field, so that the catalogue is read once for each field."""
+    """Catalogued objects around a field, read from the catalogue once."""
 
     ra: float
     dec: float
@@ -144,7 +144,7 @@ class _Match:
 
     @staticmethod
     def select(found: list[_Match]) -> _Selected:
-        """Return the best match; the others in the box are its neighbours, brightest first."""
+        """Return the best match; others in the box are neighbours, brightest first."""
         possible = [match for match in found if math.isfinite(match.cost)]
         magnitudes = [match.item.magnitude for match in possible if match.item.magnitude is not None]
         brightest, faintest = min(magnitudes, default=0.0), max(magnitudes, default=0.0)

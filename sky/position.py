@@ -67,12 +67,12 @@ class SkyPosition:
 
     @property
     def is_galaxy(self) -> bool:
-        """Whether it counts as a galaxy: everything that is not known to be something else."""
+        """Whether it counts as a galaxy: all that is not known to be something else."""
         return self.object_kind not in NOT_GALAXIES
 
     @property
     def label(self) -> str:
-        """Name of the object for display, with its kind if it is not a galaxy; "" if it has none."""
+        """Name for display, with the kind if it is not a galaxy; "" if it has none."""
         if not self.object_name:
             return ""
         return self.object_name if self.is_galaxy else f"{self.object_name}, {self.object_kind}"

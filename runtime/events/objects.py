@@ -61,7 +61,7 @@ class ObjectRegistry:
         return len(self._objects)
 
     def identify(self, sky: SkyPosition) -> str:
-        """Return the id of the object at a known position; an unknown object becomes known."""
+        """Return the id of the object at a known position; a new object is added."""
         if sky.object_name in self._by_name:
             return self._objects[self._by_name[sky.object_name]].id
         row = self._nearest(sky)
@@ -97,7 +97,7 @@ def object_row(sky: SkyPosition) -> tuple[str | float | None, ...]:
 
 
 def read_objects(path: Path) -> ObjectRegistry:
-    """Return the objects in an event file; none if it cannot be read, which is logged."""
+    """Return the objects in an event file; none, and a warning, if it is unreadable."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as database:
             columns = "id, name, ra, dec, position_error, size_arcsec"

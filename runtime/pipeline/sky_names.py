@@ -38,7 +38,7 @@ class SkyNames:
             self._matcher = SkyMatcher(None, "not named: the catalogue is not installed")
 
     def positions(self, task: FrameTask) -> list[SkyPosition]:
-        """Return a position for each detection of a frame; empty if nothing is known of any."""
+        """Return a position for each detection of a frame; empty if none is known."""
         count = len(task.detections)
         solution = task.solution or header_solution(task)
         if not count:

@@ -1,4 +1,4 @@
-"""One event for an object: tracks that end and come back are joined by their object.
+"""One event for an object: tracks that end and come back are joined.
 
 The object's id is found from its position on the sky, so that this works across slews and meridian flips, and for
 images that do not follow from each other.

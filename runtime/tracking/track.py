@@ -119,7 +119,7 @@ class Track:
 
     @property
     def appearance(self) -> tuple[int, int, str | None]:
-        """Number of the best frame, index of the most probable class, and id of the object."""
+        """Number of the best frame, index of the best class, id of the object."""
         return self.best_frame, int(self.seen.argmax()), self.sky.object_id if self.sky else None
 
     @property

@@ -10,7 +10,7 @@ from .openngc import OpenNgc
 
 
 class CombinedCatalogue:
-    """Catalogues in the order of their precedence: an object in two has the name of the first."""
+    """Catalogues by precedence: an object in two has the name of the first."""
 
     def __init__(self, catalogues: Sequence[Catalogue]) -> None:
         self._catalogues = tuple(catalogues)

@@ -39,7 +39,7 @@ class CatalogueObject:
 
     @property
     def is_galaxy(self) -> bool:
-        """Whether it counts as a galaxy: everything that is not known to be something else."""
+        """Whether it counts as a galaxy: all that is not known to be something else."""
         return self.kind not in NOT_GALAXIES
 
 
@@ -61,7 +61,7 @@ class Catalogue(Protocol):
 
 
 def compact_name(name: str) -> str:
-    """Return a name without case, spaces and leading zeros, so that spellings compare equal.
+    """Return a name in a spelling that compares equal: NGC224 for ngc 0224.
 
     >>> compact_name("ngc 0224"), compact_name("Messier 031")
     ('NGC224', 'M31')

@@ -36,7 +36,7 @@ _KNOWN = f"type IN ({', '.join(repr(kind) for kind in KINDS)}) AND ra IS NOT NUL
 
 
 class OpenNgc:
-    """About 12 000 galaxies, clusters and nebulae, nearly all galaxies brighter than B = 15.
+    """About 12 000 galaxies, clusters and nebulae; most galaxies to B = 15.
 
     Raises:
         MissingExtra: PyOngc is not installed.
@@ -56,7 +56,7 @@ class OpenNgc:
         return select_within(found, ra, dec, radius, extent)
 
     def find(self, name: str) -> CatalogueObject | None:
-        """Return the object with a name: Messier, NGC, IC and other numbers, or a common name."""
+        """Return the object with a name: a number of any list, or a common name."""
         wanted = compact_name(name)
         wanted = CORRECTED_NAMES.get(wanted, wanted)
         number = re.fullmatch(r"(M|NGC|IC)(\d{1,5})(.*)", wanted)
@@ -72,7 +72,7 @@ class OpenNgc:
         return next((item for item in found if number or wanted in map(compact_name, (item.name, *item.aliases))), None)
 
     def _numbered(self, name: str) -> list[CatalogueObject]:
-        """Return the object with a number of NGC or IC; a duplicate's is that of the other name."""
+        """Return the object with a number of NGC or IC, also that of a duplicate."""
         found = self._objects("name = ?", (name,))
         if not found:
             with closing(self._open()) as database:
@@ -94,7 +94,7 @@ class OpenNgc:
 def select_within(
     objects: Iterable[CatalogueObject], ra: float, dec: float, radius: float, extent: bool
 ) -> list[CatalogueObject]:
-    """Return the objects within a radius of a position in degrees, nearest first; see `Catalogue`."""
+    """Return the objects within a radius in degrees, nearest first; see `Catalogue`."""
     candidates = list(objects)
     if not candidates:
         return []

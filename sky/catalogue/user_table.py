@@ -190,7 +190,7 @@ def _number(table: Table, name: str | None, row: int) -> float | None:
 
 
 def merge_tables(first: Sequence[CatalogueObject], others: Sequence[CatalogueObject]) -> list[CatalogueObject]:
-    """Return the objects of two catalogues, those in both once: named by the first, described by both.
+    """Return the objects of two catalogues; those in both once, named by the first.
 
     Two are the same within 5 arcsec, or a tenth of the object's major axis if that is more.
     """

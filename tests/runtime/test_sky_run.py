@@ -1,4 +1,4 @@
-"""Runs on frames that know where they are on the sky, from their headers: without any solver."""
+"""Runs on frames whose headers give their position on the sky: no solver."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def run(source, out, **options):
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """A first night: three fields, each twice, the second time turned by a meridian flip."""
+    """Three fields, each twice, the second time turned by a meridian flip."""
     folder = tmp_path_factory.mktemp("night")
     for number, (turn, window) in enumerate((turn, window) for turn in (0, 180) for window in WINDOWS):
         write_fits(folder / f"{number}.fits", *frame_of(window, turn))
