@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 SIZES = ("nano", "small", "base")
 SHIPPED_SIZE = "small"
@@ -68,6 +73,33 @@ def models_of_size(size: str) -> Path | None:
     if folder is None:
         raise UsageError(f"the networks of size {size} are not installed: see galaxy-edge models list")
     return folder
+
+
+def install(size: str, bundles: Sequence[Bundle], environment: Mapping[str, str] = os.environ) -> Path:
+    """Copy bundles, and the shipped ones of the other networks, to the user's folder of a size; return it.
+
+    The folder appears complete, or not at all.
+
+    Raises:
+        UsageError: two bundles, or one that is none of the networks of a run.
+    """
+    shipped = Path(__file__).with_name("shipped")
+    sources = {path.parent.name: path.parent for path in sorted(shipped.glob("*/bundle.toml"))}
+    names = [bundle.name for bundle in bundles]
+    for bundle in bundles:
+        if bundle.name not in sources or names.count(bundle.name) > 1:
+            wanted = "at most one bundle each of " + ", ".join(sources)
+            raise UsageError(f"{bundle.path} is '{bundle.name}': a size has {wanted}")
+        sources[bundle.name] = bundle.path
+    target = data_folders(environment)[0] / size
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{size}-", dir=target.parent) as folder:
+        for name, source in sources.items():
+            shutil.copytree(source, Path(folder) / "new" / name)
+        if target.exists():
+            os.rename(target, Path(folder) / "old")
+        os.rename(Path(folder) / "new", target)
+    return target
 
 
 def measured_figures() -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..options import FOLDER
+
 
 @click.group()
 def models() -> None:
@@ -47,6 +49,22 @@ def list_sizes(as_json: bool) -> None:
     )
     for size in SIZES:
         click.echo(f"{size}: {_place(size, found[size])}")
+
+
+@models.command("install")
+@click.argument("size", type=click.Choice(["nano", "base"]))
+@click.argument("bundles", nargs=-1, required=True, type=FOLDER, metavar="BUNDLE...")
+def install_size(size: str, bundles: tuple[Path, ...]) -> None:
+    """Install exported bundles as the networks of SIZE, for this user.
+
+    A network that is not among BUNDLE... is taken from the package, so that a size is always complete. What was
+    installed as this size before is replaced.
+    """
+    from ...models.bundle import Bundle
+    from ...models.sizes import install
+
+    folder = install(size, [Bundle.load(path) for path in bundles])
+    click.echo(f"installed in {folder}; use it with: galaxy-edge run --size {size}")
 
 
 def _place(size: str, folder: Path | None) -> str:

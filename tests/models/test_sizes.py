@@ -1,12 +1,14 @@
 """Sizes of the networks: where they are looked for, and which one a run uses."""
 
 import logging
+import shutil
 
 import galaxy_edge.models.sizes as sizes
 import pytest
 from galaxy_edge.cli.run import _models
 from galaxy_edge.devices.profile import ProfileError, load_profile
 from galaxy_edge.errors import UsageError
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from helpers.command_line import galaxy_edge
 
 
@@ -68,3 +70,17 @@ def test_a_profile_with_an_unknown_size_is_refused(tmp_path):
         )
         assert load_profile(tmp_path / "mine.toml").network == size
     assert load_profile("raspberry-pi-zero-2w").network == "nano"
+
+
+def test_a_size_is_installed_complete(tmp_path):
+    """Networks that were not given are the package's, so that raw frames have their detector too."""
+    environment = {"XDG_DATA_HOME": str(tmp_path)}
+    mine = Bundle.load(shutil.copytree(shipped_bundle_path("galaxy-classifier"), tmp_path / "mine"))
+    for _ in range(2):  # the second replaces the first
+        folder = sizes.install("nano", [mine], environment)
+        assert folder == sizes.size_folder("nano", environment)
+        names = [Bundle.load(path).name for path in sorted(folder.iterdir())]
+        assert names == ["galaxy-classifier", "galaxy-detector", "galaxy-detector-raw"]
+        assert [path.name for path in folder.parent.iterdir()] == ["nano"], "nothing partial is left"
+    with pytest.raises(UsageError, match="a size has at most one bundle each of galaxy-classifier, galaxy-detector"):
+        sizes.install("nano", [mine, mine], environment)
