@@ -30,6 +30,8 @@ TITLES = {
     "small": "ours, with a teacher and attributes",
     "small_all": "ours, with teachers, attributes and images without a class",
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
+    "nano": "ours, nano",
+    "base": "ours, base",
     "small_five": "ours, with the three above as teachers too",
 }
 HEAD = """# Results: classifiers, then detectors
