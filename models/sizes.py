@@ -28,7 +28,7 @@ FIGURES = Path(__file__).with_name("sizes.json")
 
 
 def data_folders(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """Return the folders in which sizes are looked for: the user's, then the system's."""
+    """Return the folders where sizes are looked for, the user's first."""
     home = environment.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
     system = environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
     return [Path(folder) / "galaxy-edge" / "models" for folder in (home, *system.split(":")) if folder]
@@ -76,9 +76,9 @@ def models_of_size(size: str) -> Path | None:
 
 
 def install(size: str, bundles: Sequence[Bundle], environment: Mapping[str, str] = os.environ) -> Path:
-    """Copy bundles, and the shipped ones of the other networks, to the user's folder of a size; return it.
+    """Copy bundles to the user's folder of a size; return it.
 
-    The folder appears complete, or not at all.
+    The shipped bundles of the other networks are copied too. The folder appears complete, or not at all.
 
     Raises:
         UsageError: two bundles, or one that is none of the networks of a run.
@@ -103,5 +103,5 @@ def install(size: str, bundles: Sequence[Bundle], environment: Mapping[str, str]
 
 
 def measured_figures() -> dict[str, Any]:
-    """Return the figures that were measured of each size; keys are sizes, then networks."""
+    """Return the measured figures; keys are sizes, then networks."""
     return dict(json.loads(FIGURES.read_text(encoding="utf-8"))) if FIGURES.is_file() else {}

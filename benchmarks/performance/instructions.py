@@ -87,7 +87,10 @@ def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72", site: Pa
 
 
 def count_networks(bundles: Sequence[Path], qemu: Path, root: Path, cpu: str) -> list[float]:
-    """Return the millions of instructions of one inference of each bundle's int8 network; see `count`."""
+    """Return the millions of instructions of an inference of int8 networks.
+
+    There is one number for each bundle; see `count`.
+    """
     names = [str(number) for number in range(len(bundles))]
     return list(_count_between_marks(names, [path.absolute() for path in bundles], qemu, root, cpu).values())
 
@@ -95,7 +98,7 @@ def count_networks(bundles: Sequence[Path], qemu: Path, root: Path, cpu: str) ->
 def _count_between_marks(
     names: Sequence[str], arguments: Sequence[Path], qemu: Path, root: Path, cpu: str, site: Path | None = None
 ) -> dict[str, float]:
-    """Run the guest; return the millions of instructions between its last marks, by name."""
+    """Run the guest; return millions of instructions between its last marks."""
     with tempfile.TemporaryDirectory() as folder:
         source, plugin, counts = (Path(folder) / name for name in ("count.c", "count.so", "counts"))
         source.write_text(_PLUGIN)
@@ -112,7 +115,10 @@ def _count_between_marks(
 
 
 def run_guest(paths: Sequence[Path]) -> None:
-    """Process a raw frame (.npz), or run the networks of bundles; a mark for the plug-in is between the stages."""
+    """Process a raw frame (.npz), or run the networks of bundles.
+
+    A mark for the plug-in is between the stages.
+    """
     if paths[0].is_dir():
         _run_networks(paths)
     else:

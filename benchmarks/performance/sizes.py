@@ -1,4 +1,6 @@
-"""Write the measured figures of each size of the networks, ``models/sizes.json``.
+"""Write the measured figures of each size of the networks.
+
+They are in ``models/sizes.json``.
 
 ``python -m galaxy_edge.benchmarks.performance.sizes SIZE=FOLDER… --qemu QEMU --root ROOT``
 
@@ -26,13 +28,13 @@ PROCESSORS = ("cortex-a72", "cortex-a76")
 
 
 def classifier_accuracy(results: Path, size: str) -> dict[str, Any]:
-    """Return macro F1 of a saved result's int8 network, with its 95 % interval."""
+    """Return macro F1 of a saved result's int8 network, with its interval."""
     int8 = json.loads((results / CLASSIFIERS[size]).read_text())["int8"]
     return _accuracy("macro F1", int8["macro_f1"], int8["intervals"]["macro_f1"], sum(map(sum, int8["confusion"])))
 
 
 def detector_accuracy(results: Path, size: str) -> dict[str, Any]:
-    """Return AP50 on composed frames of a saved result's int8 network, with its 95 % interval."""
+    """Return AP50 on composed frames of a saved int8 result, with its interval."""
     rows = json.loads((results / "detectors.json").read_text())["detectors"]
     found = next((row for row in rows if row["name"] == DETECTORS[size]), None)
     if found is None:

@@ -19,7 +19,7 @@ def models() -> None:
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_sizes(as_json: bool) -> None:
-    """List the sizes of the networks, their costs and accuracy, and where they are installed.
+    """List sizes of the networks: costs, accuracy, where they are installed.
 
     A run uses the size of its device's profile where it is installed; run --size chooses another.
     """

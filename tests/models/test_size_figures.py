@@ -8,7 +8,7 @@ from helpers.command_line import galaxy_edge
 
 
 def test_figures_are_of_the_shipped_networks():
-    """After a network was replaced, run python -m galaxy_edge.benchmarks.performance.sizes."""
+    """After a network was replaced, run benchmarks.performance.sizes."""
     for network, row in measured_figures()["small"].items():
         bundle = Bundle.load(shipped_bundle_path(f"galaxy-{network}"))
         assert row["hash"] == bundle.hash

@@ -73,7 +73,7 @@ def test_a_profile_with_an_unknown_size_is_refused(tmp_path):
 
 
 def test_a_size_is_installed_complete(tmp_path):
-    """Networks that were not given are the package's, so that raw frames have their detector too."""
+    """Networks that were not given are the package's, also that of raw frames."""
     environment = {"XDG_DATA_HOME": str(tmp_path)}
     mine = Bundle.load(shutil.copytree(shipped_bundle_path("galaxy-classifier"), tmp_path / "mine"))
     for _ in range(2):  # the second replaces the first
