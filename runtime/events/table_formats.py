@@ -1,4 +1,4 @@
-"""Write events as tables for astronomers' programs: ECSV, VOTable, Parquet, regions.
+"""Write events as ECSV, VOTable, Parquet and regions.
 
 ECSV (astropy APE 6), VOTable (IVOA) and Parquet are written by astropy, regions in the format of DS9.
 """

@@ -15,7 +15,7 @@ NO_SKY = {"sky_note": "no sky position: too few stars"}
 
 
 def sky_night(folder):
-    """Write a run with two events of M 94, one of an unknown object, and one without a position."""
+    """Write four events: two of M 94, one unknown, one without a position."""
     out = output(folder)
     for second in range(4):
         out.frame(frame(second), named(), record(second))

@@ -52,7 +52,7 @@ def test_a_changed_byte_is_found(bundle, file):
 
 
 def test_reading_a_small_file_needs_little_memory(tmp_path):
-    """A computer with less memory than the largest file allowed, 2 GiB, could load no bundle at all."""
+    """A computer with less than 2 GiB, the largest file allowed, loads bundles."""
     (tmp_path / "file").write_bytes(b"content")
     tracemalloc.start()
     try:

@@ -57,7 +57,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_the_catalogue_of_debian_has_the_sky(monkeypatch):
-    """Betelgeuse, VT 0.77, and the stars around M 94; the whole is read only where it is searched."""
+    """Betelgeuse, VT 0.77, and the stars around M 94; only these are read."""
     monkeypatch.delenv("GALAXY_EDGE_TYCHO2", raising=False)
     if not find_tycho2(FOLDERS):
         pytest.skip("the package astrometry-data-tycho2-07-littleendian is not installed")
