@@ -11,7 +11,7 @@ import click
 
 from ..runtime.system.address import redact_credentials
 from .command_groups import current_name
-from .options import FILE, CheckedText, Size
+from .options import FILE, CheckedText, PlaceType, Size
 from .settings import (
     DEFAULT,
     SettingsError,
@@ -134,7 +134,7 @@ def _example(option: click.Option) -> Any:
     """Return an option's default, or an example of a valid value."""
     if option.is_flag:
         return option.default is True
-    if isinstance(option.type, CheckedText | Size):
+    if isinstance(option.type, CheckedText | PlaceType | Size):
         return option.default if isinstance(option.default, str) else option.type.example
     if isinstance(option.default, str | int | float | Path):
         return option.default

@@ -7,13 +7,16 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..devices.engines import ENGINE_NAMES
 from ..errors import UserError
 from ..runtime.system.address import printable_name, redact_credentials
+
+if TYPE_CHECKING:
+    from ..runtime.report.night import Place
 
 
 class LocalPath(click.Path):
@@ -36,6 +39,23 @@ class LocalPath(click.Path):
 FOLDER = LocalPath(path_type=Path, file_okay=False)
 FILE = LocalPath(path_type=Path, dir_okay=False)
 PATH = LocalPath(path_type=Path)
+
+
+class PlaceType(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
+    """A position on the Earth: latitude and longitude in degrees."""
+
+    name = "place"
+    example = "48.2,16.4"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Place:
+        """Convert a text to a place."""
+        from ..errors import UsageError
+        from ..runtime.report.night import parse_place
+
+        try:
+            return value if not isinstance(value, str) else parse_place(value)
+        except UsageError as error:
+            self.fail(str(error), param, context)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
@@ -143,6 +163,7 @@ TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
+PLACE = PlaceType()
 NETWORK_SIZE = click.Choice(("nano", "small", "base"))
 """`models.sizes.SIZES`; written out for the same reason as `STRETCH`."""
 ENGINES = EngineName(ENGINE_NAMES)

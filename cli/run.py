@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from ..runtime.events.frame_record import FrameRecord
     from ..runtime.frame import Detections, Frame
     from ..runtime.monitoring.run_stats import RunStats
+    from ..runtime.report.night import Place
     from ..runtime.run_config import RunConfig
+    from ..runtime.session import Session
     from ..runtime.system.stop_deadline import StopDeadline
 
 logger = logging.getLogger(__name__)
@@ -127,6 +130,7 @@ def run(as_json: bool, **options: Any) -> None:
     """Detect, crop and classify galaxies in the images of SOURCE."""
     from ..runtime.session import Session
 
+    has_report, place = options.pop("report"), options["place"]
     session = Session(_config(options))
     with _progress(session.length, as_json) as progress:
 
@@ -147,11 +151,23 @@ def run(as_json: bool, **options: Any) -> None:
 
     if session.deadline.is_set:
         request_quick_exit()
-    print_summary(stats, session.output.places() if session.output else {}, as_json)
+    report = _write_report(session, place) if has_report else {}
+    print_summary(stats, session.output.places() | report if session.output else {}, as_json)
     if stats.failure:
         raise stats.failure
     if discarded:
         raise RunFailure(f"{' and '.join(discarded)} was not read: its last lines are lost")
+
+
+def _write_report(session: Session, place: Place | None) -> dict[str, Path]:
+    """Write the report of the night if time and disk allow; return its path."""
+    from ..runtime.report.at_end import REPORT_SECONDS, write_report
+
+    output = session.output
+    if output is None or output.writer.busy_seconds:  # a disk that does not respond
+        return {}
+    path = write_report(output.folder, session.deadline.limit(REPORT_SECONDS), place, session.config.keep_free)
+    return {"report": path} if path else {}
 
 
 def _config(options: dict[str, Any]) -> RunConfig:
@@ -164,6 +180,7 @@ def _config(options: dict[str, Any]) -> RunConfig:
     options |= {name: value for name, value in defaults.items() if options[name] is None}
     options["models"] = _models(options["models"], options.pop("size"), profile.network)
     web, mqtt = web_config(options), mqtt_config(options)
+    del options["place"]
     return RunConfig(web=web, mqtt=mqtt, **options)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import BROKER, FILE, FOLDER, SERVER, SIZE, TOPIC, Number, option_group
+from .options import BROKER, FILE, FOLDER, PLACE, SERVER, SIZE, TOPIC, Number, option_group
 
 if TYPE_CHECKING:
     from ..runtime.run_config import MqttConfig, WebConfig
@@ -25,6 +25,11 @@ output_options = option_group(
     ),
     click.option("--keep-free", type=SIZE, default="256M", show_default=True, help="Disk space to leave free."),
     click.option("--fits", is_flag=True, help="Write crops and saved frames as FITS too."),
+    click.option("--report/--no-report", default=True, help="Write the report of the night at the end; default: yes."),
+    click.option(
+        "--place", type=PLACE, metavar="LAT,LON",
+        help="Where the telescope stands, in degrees, north and east positive: for altitudes in the report.",
+    ),
     click.option("--save-input", is_flag=True, help="Write the exact images that the detector sees to OUT/inputs/."),
     click.option(
         "--profile", "trace", type=FILE, help="Write the timing of every frame to this file, a trace for Perfetto."
@@ -85,7 +90,7 @@ def web_config(options: dict[str, Any]) -> WebConfig | None:
     from ..runtime.run_config import WebConfig
 
     address, token_file, tls = options.pop("serve"), options.pop("token_file"), options.pop("serve_tls")
-    return WebConfig(address, token_file, tls) if address else None
+    return WebConfig(address, token_file, tls, options["place"]) if address else None
 
 
 def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:

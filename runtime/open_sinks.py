@@ -47,7 +47,8 @@ def open_sinks(
 
             assert output is not None  # RunConfig checks it
             web = WebSink(
-                config.web.address, config.web.token_file, source, output, monitor, controls, config.web.tls
+                config.web.address, config.web.token_file, source, output, monitor, controls, config.web.tls,
+                config.web.place,
             )  # fmt: skip
             sinks.append(web)
         if config.mqtt:

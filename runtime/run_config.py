@@ -19,6 +19,7 @@ from .recording.retention import FLOOR, QUOTA
 
 if TYPE_CHECKING:
     from .pipeline.trace import TraceFile
+    from .report.night import Place
 
 DEBAYERS = ("superpixels", "full")
 
@@ -35,11 +36,13 @@ class WebConfig:
         address: ``[HOST:]PORT``; without a host, this machine only.
         token_file: file with the token; None for ``OUT/token`` where one is needed, off loopback.
         tls: whether connections are encrypted, with a certificate that is made for it.
+        place: of the telescope, for the report of the night; None if unknown.
     """
 
     address: str
     token_file: Path | None = None
     tls: bool = False
+    place: Place | None = None
 
     def __post_init__(self) -> None:
         from .web.address import parse_listen_address

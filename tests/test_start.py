@@ -42,7 +42,7 @@ def start(*arguments: str) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def demo_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("start") / "out"
-    return start("run", "--camera", "demo", "--max-frames", "2", "--out", str(out))
+    return start("run", "--camera", "demo", "--max-frames", "2", "--no-report", "--out", str(out))
 
 
 def test_help_imports_no_command():

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..events import IN
+from ..options import PLACE
 
 if TYPE_CHECKING:
     from ...runtime.report.night import Place
-
-
-class PlaceType(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
-    """A position on the Earth: latitude and longitude in degrees."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Place:
-        """Convert a text to a place."""
-        from ...errors import UsageError
-        from ...runtime.report.night import parse_place
-
-        try:
-            return value if not isinstance(value, str) else parse_place(value)
-        except UsageError as error:
-            self.fail(str(error), param, context)
 
 
 @click.command()
@@ -38,7 +23,7 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg]  # generic only in t
     help="File to write, - for standard output; default: report-NIGHT.html in the output folder.",
 )  # fmt: skip
 @click.option(
-    "--place", type=PlaceType(), metavar="LAT,LON",
+    "--place", type=PLACE, metavar="LAT,LON",
     help="Where the telescope stands, in degrees, north and east positive: for altitudes, and for the noon that "
     "separates nights.",
 )  # fmt: skip

@@ -79,7 +79,8 @@ def bar_chart(labels: Sequence[str], found: Sequence[int], expected: Sequence[in
     for label, count, total in zip(labels, found, expected, strict=True):
         share = 100.0 * count / total if total else 0.0
         rows.append(
-            f'<tr><th>{text(label)}</th><td class="bar"><i style="width:{share:.0f}%"></i></td>'
+            f'<tr><th>{text(label)}</th><td class="bar"><svg viewBox="0 0 100 6">'
+            f'<rect width="{share:.0f}" height="6"/></svg></td>'
             f"<td>{count} of {total}</td></tr>"
         )
     return f"<table class='bars'>{''.join(rows)}</table>" if rows else ""

@@ -22,9 +22,15 @@ MAX_CROP_BYTES = 32 << 20
 _CROP = re.compile(r"crops/\d+/\d+\.png")
 
 
-def gallery(folder: Path, objects: Sequence[NightObject]) -> str:
-    """Return cards of the first objects, and a table of the others."""
-    cards = "".join(_card(folder, item) for item in objects[:MAX_CARDS])
+def gallery(folder: Path, objects: Sequence[NightObject], is_served: bool = False) -> str:
+    """Return cards of the first objects, and a table of the others.
+
+    Args:
+        folder: the output folder.
+        objects: of the night.
+        is_served: whether crops are links to the live page's server, not a part of the page.
+    """
+    cards = "".join(_card(folder, item, is_served) for item in objects[:MAX_CARDS])
     rest = objects[MAX_CARDS : MAX_CARDS + MAX_ROWS]
     rows = [(item.title, *_position(item), f"{item.best.score:.2f}", item.frames, item.best.id) for item in rest]
     more = len(objects) - MAX_CARDS - len(rest)
@@ -37,8 +43,9 @@ def _position(item: NightObject) -> tuple[str, str]:
     return (f"{item.position[0]:.4f}", f"{item.position[1]:+.4f}") if item.position else ("", "")
 
 
-def _card(folder: Path, item: NightObject) -> str:
-    crop = crop_uri(folder, item.best.crop)
+def _card(folder: Path, item: NightObject, is_served: bool) -> str:
+    crop = item.best.crop if is_served and item.best.crop else None
+    crop = f"/{crop}" if crop and _CROP.fullmatch(crop) else crop_uri(folder, item.best.crop)
     image = (
         f'<img src="{crop}" alt="crop of {text(item.title)}" loading="lazy">'
         if crop

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from ..system.utc_time import utc_text
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HALF_DAY = datetime.timedelta(hours=12)
 
 

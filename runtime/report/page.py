@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from ... import __version__
@@ -25,8 +24,10 @@ from .objects import NightObject, objects_of_night
 from .sky_map import sky_maps
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 """Content security policy of the page: it loads nothing, and has no scripts."""
 MAX_EVENTS = 20_000
+STYLE = Path(__file__).with_name("report.css")
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,20 @@ def night_report(folder: Path, name: str | None = None, place: Place | None = No
     return night, report_page(read_night(folder, night, place))
 
 
-def report_page(data: NightData) -> str:
-    """Return the page: HTML that needs no other file and no network."""
+def report_page(data: NightData, is_served: bool = False) -> str:
+    """Return the page as HTML.
+
+    Args:
+        data: of the night.
+        is_served: whether crops and style are links to the live page's server, whose policy allows no others;
+            otherwise, the page needs no other file and no network.
+    """
     objects = objects_of_night(data.events)
     faults = faults_of_night(data.folder, data.runs, data.events, data.frames)
-    style = (resources.files(__package__) / "report.css").read_text(encoding="utf-8")
     parts = [
         _figures(data, objects, len(faults)),
         section("Sky", sky_maps(objects), "sky"),
-        gallery(data.folder, objects),
+        gallery(data.folder, objects, is_served),
         altitude_curves(objects, data.place),
         frame_curves(data.frames.samples),
         faults_section(faults, data.events),
@@ -112,15 +118,20 @@ def report_page(data: NightData) -> str:
     ]
     title = f"Night of {data.night.name}"
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{"" if is_served else POLICY_TAG}'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="dark">'
-        f"<title>{text(title)}</title><style>{style}</style></head>"
+        f"<title>{text(title)}</title>{_style(is_served)}</head>"
         f"<body><header><h1>{text(title)}</h1><p>{text(_when(data))}</p></header>"
         f"<main>{''.join(parts)}</main>"
         f'<footer><p class="id">galaxy-edge {text(__version__)}, {text(utc_now("seconds"))}</p></footer>'
         "</body></html>\n"
     )
+
+
+def _style(is_served: bool) -> str:
+    if is_served:
+        return '<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/report.css">'
+    return f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
 
 
 def _when(data: NightData) -> str:

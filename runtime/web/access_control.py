@@ -125,7 +125,11 @@ def _is_browser(scope: Scope, headers: Headers) -> bool:
 
     Its user can then be asked for the token.
     """
-    return scope["path"] == "/" and "text/html" in headers.get("accept", "") and "authorization" not in headers
+    return (
+        scope["path"] in ("/", "/report")
+        and "text/html" in headers.get("accept", "")
+        and "authorization" not in headers
+    )
 
 
 def _host_name(host: str) -> str:

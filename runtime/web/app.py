@@ -16,6 +16,8 @@ from ... import __version__
 from ...errors import UserError
 from ..monitoring.controls import Controls, TooSoon
 from ..monitoring.health import PAUSED, RUNNING, RunMonitor
+from ..report.night import Place
+from ..report.routes import add_report_routes
 from .access_control import PUBLIC_PATHS, AccessMiddleware
 from .event_routes import Responses, add_event_routes
 from .login import add_login_routes
@@ -35,9 +37,10 @@ ERRORS: Responses = {
 }
 
 
+# Many parameters because each is a part of the run that some route shows.
 def create_app(
     folder: Path, run: int, source: str, monitor: RunMonitor, controls: Controls, preview: Preview,
-    token: Token | None = None, hosts: frozenset[str] | None = None,
+    token: Token | None = None, hosts: frozenset[str] | None = None, place: Place | None = None,
 ) -> ASGIApp:  # fmt: skip
     """Create the web application of a run.
 
@@ -48,6 +51,7 @@ def create_app(
         monitor, controls, preview: of the run.
         token: required of every request; None on loopback.
         hosts: allowed host names, see `AccessMiddleware`.
+        place: of the telescope, for reports; None if unknown.
     """
     app = FastAPI(
         title="galaxy-edge", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS,
@@ -61,6 +65,7 @@ def create_app(
     add_event_routes(app, folder, run)
     add_view_routes(app, preview, token)
     add_page_files(app)
+    add_report_routes(app, folder, place)
     add_login_routes(app, token)
     if token is not None:
         _document_security(app.openapi())

@@ -29,6 +29,8 @@ from .tracked_objects import TrackedObjects
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from ..report.night import Place
+
 logger = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -55,6 +57,7 @@ class WebSink:
         source: name of the run's source, to be shown.
         output, monitor, controls: of the run.
         tls: whether connections are encrypted, with a certificate in the output folder.
+        place: of the telescope, for reports; None if unknown.
 
     Attributes:
         url: of the page.
@@ -65,7 +68,7 @@ class WebSink:
 
     def __init__(
         self, address: str, token_file: Path | None, source: str, output: OutputFolder, monitor: RunMonitor,
-        controls: Controls, tls: bool = False,
+        controls: Controls, tls: bool = False, place: Place | None = None,
     ) -> None:  # fmt: skip
         bound = listen(address)
         scheme = "https" if tls else "http"
@@ -96,7 +99,8 @@ class WebSink:
             from .app import create_app
 
             hosts = LOOPBACK_HOSTS if local else None
-            return create_app(output.folder, output.info.number, source, monitor, controls, self._preview, token, hosts)
+            run = output.info.number
+            return create_app(output.folder, run, source, monitor, controls, self._preview, token, hosts, place)
 
         self._server = Server(make_app, bound, certificate)
 

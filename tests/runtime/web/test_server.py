@@ -93,3 +93,13 @@ def test_run_serves_off_loopback_with_a_token_and_refuses_a_port_in_use(tmp_path
         assert refused.returncode == 2 and "cannot be listened on" in errors and "Traceback" not in errors
     assert tokens[0] and not tokens[1]
     assert (tmp_path / "out" / "token").read_text().strip() == tokens[0][1]
+
+
+def test_report_of_the_night_is_served(live):
+    """Crops and style are links: the policy allows no inline styles or data."""
+    status, headers, page = live.ask("/report")
+    assert status == 200 and headers["Content-Type"].startswith("text/html")
+    text = page.decode()
+    assert "Night of" in text and "data:" not in text and "style=" not in text and "<style" not in text
+    assert live.ask("/report.css")[0] == 200
+    assert live.ask("/report?night=2001-01-01")[0] == 404 and live.ask("/report?night=x")[0] == 422
