@@ -29,7 +29,7 @@ from .options import (
     Number,
     option_group,
 )
-from .service_options import mqtt_config, service_options, web_config
+from .service_options import mqtt_config, service_options, sky_config, sky_options, web_config
 from .terminal.quick_exit import discard_unread_output, discarded, request_quick_exit
 
 if TYPE_CHECKING:
@@ -111,14 +111,6 @@ view_options = option_group(
     ),
 )  # fmt: skip
 
-sky_options = option_group(
-    "Sky",
-    click.option(
-        "--catalogue", type=FILE, metavar="TABLE",
-        help="Your own objects, any table that astropy reads with ra, dec and name, in addition to OpenNGC.",
-    ),
-)  # fmt: skip
-
 
 @click.command(cls=GroupedCommand)
 @source_options
@@ -181,7 +173,7 @@ def _config(options: dict[str, Any]) -> RunConfig:
     options["models"] = _models(options["models"], options.pop("size"), profile.network)
     web, mqtt = web_config(options), mqtt_config(options)
     del options["place"]
-    return RunConfig(web=web, mqtt=mqtt, **options)
+    return RunConfig(web=web, mqtt=mqtt, sky=sky_config(options), **options)
 
 
 def _models(folder: Path | None, size: str | None, suggested: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""The options of `galaxy-edge run` for output, the live view, and MQTT."""
+"""The options of `galaxy-edge run` for output, the sky, live view, and MQTT."""
 
 from __future__ import annotations
 
@@ -8,10 +8,56 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import BROKER, FILE, FOLDER, PLACE, SERVER, SIZE, TOPIC, Number, option_group
+from .options import BROKER, FILE, FOLDER, PLACE, SERVER, SIZE, TOPIC, CheckedText, Number, option_group
 
 if TYPE_CHECKING:
-    from ..runtime.run_config import MqttConfig, WebConfig
+    from ..runtime.run_config import MqttConfig, SkyConfig, WebConfig
+    from ..sky.hints import Hints
+
+
+def _ra(text: str) -> object:
+    from ..sky.hints import parse_angle
+
+    return parse_angle(text, is_ra=True)
+
+
+def _dec(text: str) -> object:
+    from ..sky.hints import parse_angle
+
+    return parse_angle(text, is_ra=False)
+
+
+RA = CheckedText("ra", _ra, "12h50m53s")
+DEC = CheckedText("dec", _dec, "+41d07m13s")
+
+HINT_OPTIONS = (
+    click.option("--ra", type=RA, metavar="RA", help="Right ascension near the centre: 192.72 (degrees) or 12h50m53s."),
+    click.option("--dec", type=DEC, metavar="DEC", help="Declination near the centre: 41.12 or +41d07m13s."),
+    click.option(
+        "--radius", type=Number(0.1, 180), metavar="DEGREES",
+        help="Search this far around the position first; default: 3.",
+    ),
+    click.option(
+        "--scale", type=Number(0.01, 3600), metavar="ARCSEC", help="Arcseconds per pixel, known to 10 %."
+    ),
+)  # fmt: skip
+
+sky_options = option_group(
+    "Sky",
+    click.option(
+        "--solve/--no-solve", default=True,
+        help="Find where frames are on the sky, with a plate solver in the background. Default: on.",
+    ),
+    *HINT_OPTIONS,
+    click.option(
+        "--catalogue", type=FILE, metavar="TABLE",
+        help="Your own objects, any table that astropy reads with ra, dec and name, in addition to OpenNGC.",
+    ),
+    click.option(
+        "--solve-every", type=Number(0.1, 1440), default=5.0, show_default=True, metavar="MINUTES",
+        help="Check the position by the stars, and solve again where they disagree.",
+    ),
+)  # fmt: skip
 
 output_options = option_group(
     "Output",
@@ -108,3 +154,36 @@ def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:
         url or "mqtt://localhost", authority, prefix, discovery, interval
     )  # checked even if MQTT is not used
     return config if url else None
+
+
+def sky_config(options: dict[str, Any]) -> SkyConfig:
+    """Return the configuration of the sky; its options are removed."""
+    from ..runtime.run_config import SkyConfig
+
+    solve, interval = options.pop("solve"), options.pop("solve_every") * 60
+    names = ("ra", "dec", "radius", "scale")
+    if all(options[name] is None for name in names):
+        for name in names:
+            del options[name]
+        return SkyConfig(solve, interval=interval)
+    hints = hints_of(options)
+    return SkyConfig(solve, hints.ra, hints.dec, hints.radius, hints.scale, interval)
+
+
+def hints_of(options: dict[str, Any]) -> Hints:
+    """Return the hints of the options, which are removed.
+
+    Raises:
+        click.UsageError: only one coordinate is given, or a radius without a position.
+    """
+    from ..sky.hints import RADIUS, Hints, parse_angle, scale_range
+
+    ra, dec, radius, scale = (options.pop(name) for name in ("ra", "dec", "radius", "scale"))
+    if (ra is None) != (dec is None):
+        raise click.UsageError("--ra and --dec are given together")
+    if ra is None:
+        return Hints(radius=radius or RADIUS, scale=scale_range(scale) if scale else None)
+    return Hints(
+        parse_angle(ra, is_ra=True), parse_angle(dec, is_ra=False), radius or RADIUS,
+        scale_range(scale) if scale else None,
+    )  # fmt: skip

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+NO_POSITION = "no sky position"
+"""Beginning of the note on a frame whose position on the sky is not known."""
+OFF = "solving is switched off (--no-solve)"
+NO_HINTS = "neither its header nor --scale says how large a pixel is"
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

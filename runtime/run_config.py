@@ -82,6 +82,31 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class SkyConfig:
+    """Where frames are on the sky.
+
+    Attributes:
+        solve: whether frames are solved.
+        ra, dec: position near the field in degrees; None for that of the headers.
+        radius: degrees around it that are searched first; None for the usual.
+        scale: minimum and maximum arcseconds per pixel; None for that of the headers.
+        interval: seconds after which a followed position is checked by the stars.
+    """
+
+    solve: bool = True
+    ra: float | None = None
+    dec: float | None = None
+    radius: float | None = None
+    scale: tuple[float, float] | None = None
+    interval: float = 300.0
+
+    @property
+    def has_hints(self) -> bool:
+        """Whether the user gives a position or a scale."""
+        return self.ra is not None or self.scale is not None
+
+
+@dataclass(frozen=True, eq=False)
 class RunConfig:
     """How to run.
 
@@ -115,6 +140,7 @@ class RunConfig:
         stale_after: seconds without a frame after which the run counts as stalled.
         web: the live view; None for none.
         mqtt: where to publish; None for nowhere.
+        sky: how the frames' positions on the sky are found.
 
     Raises:
         UsageError: a value is outside its range, or two values exclude each other.
@@ -148,6 +174,7 @@ class RunConfig:
     stale_after: float = 20.0
     web: WebConfig | None = None
     mqtt: MqttConfig | None = None
+    sky: SkyConfig = SkyConfig()
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.engine not in ENGINE_NAMES:

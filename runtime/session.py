@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from ..devices.probe import probe, profile_for
 from ..models.images.development import Development
 from ..models.images.memory import limit_run
 from ..models.raw.stretch import Stretch
+from .astrometry import frame_positions
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
 from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, has_raw_detector, load_bundle, raw_stretch
@@ -35,7 +36,7 @@ from .pipeline.tasks import FrameCallback
 from .pipeline.threads import decoder_threads
 from .recording.open_folder import EVENT_FILE
 from .recording.output_folder import OutputFolder
-from .run_config import MqttConfig, RunConfig, WebConfig, check_trace, open_trace, require_extras
+from .run_config import MqttConfig, RunConfig, SkyConfig, WebConfig, check_trace, open_trace, require_extras
 from .sources.open_source import open_source
 from .sources.source import ResumableSource, Source
 from .system.stop_deadline import StopDeadline
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from .monitoring.window import Window
     from .pipeline.sky_names import SkyNames
 
-__all__ = ["MqttConfig", "RunConfig", "Session", "WebConfig"]
+__all__ = ["MqttConfig", "RunConfig", "Session", "SkyConfig", "WebConfig"]
 
 logger = logging.getLogger(__name__)
 
@@ -145,10 +146,11 @@ class Session:
         Returns:
             Statistics of the run; if it could not continue or could not write everything, ``failure`` gives the reason.
         """
+        positions = frame_positions(self.config.sky, self.source.live, self.source.continuous, self.deadline)
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
             self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input,
-            self._raw_detector_loader(), self.web.inputs if self.web else None,
+            self._raw_detector_loader(), self.web.inputs if self.web else None, positions,
         )  # fmt: skip
         manager = SystemdNotifier()
         writer = self.output.writer if self.output else None
@@ -163,7 +165,7 @@ class Session:
             if writer is None or writer.is_alive:
                 manager.frame_done()
 
-        with self._report_lost_output():
+        with closing(positions), self._report_lost_output():
             stats = run_loop(
                 self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop(), manager),
                 self.config.max_frames, trace=self._trace, overlap=self.config.overlap, deadline=self.deadline,

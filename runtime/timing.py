@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STAGES = ("read", "glance", "stack", "tiles", "preprocess", "detect", "decode", "classify", "track", "write")
+STAGES = ("read", "glance", "stack", "sky", "tiles", "preprocess", "detect", "decode", "classify", "track", "write")
 WINDOW = 4096
 """Frames over which medians are computed, so that memory does not grow over a night."""
 

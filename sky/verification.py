@@ -55,6 +55,14 @@ def verify(candidate: Candidate, field: Field) -> Verified | str:
     return match(wcs, references, field)
 
 
+def check_wcs(wcs: Wcs, field: Field) -> Verified | str:
+    """Compare a WCS that no solver gave with the stars of a field.
+
+    Return it corrected, or in words why it is not believed.
+    """
+    return verify(Candidate(wcs, np.zeros((0, 2))), field)
+
+
 def reference_stars(wcs: Wcs, found: int) -> np.ndarray:
     """Return the brightest stars of Tycho-2 in a field (N, 2) in degrees.
 

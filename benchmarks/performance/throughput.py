@@ -37,7 +37,7 @@ from .synthetic_sources import InMemory, jpegs
 SIZES = ((640, 480), (1920, 1080), (3840, 2160))
 GROUPS = (
     ("read",),
-    ("glance", "stack", "tiles", "preprocess"),
+    ("glance", "stack", "sky", "tiles", "preprocess"),
     ("detect",),
     ("decode", "classify"),
     ("track", "write"),

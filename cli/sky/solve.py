@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..options import FILE, FOLDER, Number
-from .hint_options import HINT_OPTIONS, hints_of
+from ..service_options import HINT_OPTIONS, hints_of
 
 if TYPE_CHECKING:
     from ...sky.solve_file import SolvedFile

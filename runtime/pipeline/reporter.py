@@ -105,6 +105,10 @@ class Reporter:
 
     def _positions(self, task: FrameTask) -> list[SkyPosition]:
         """Return the positions of a frame's detections on the sky, and name these."""
+        if task.solution is None and task.sky_note and self._sky_names is None:  # needs no catalogue
+            from ...sky.position import SkyPosition
+
+            return [SkyPosition(sky_note=task.sky_note)] * len(task.detections)
         is_known = task.solution is not None or task.sky_note or "CTYPE1" in task.frame.header
         if self._open_sky_names is None or not is_known:
             return []

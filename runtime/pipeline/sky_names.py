@@ -40,7 +40,7 @@ class SkyNames:
     def positions(self, task: FrameTask) -> list[SkyPosition]:
         """Return a position for each detection of a frame; empty if none is known."""
         count = len(task.detections)
-        solution = task.solution or header_solution(task)
+        solution = task.solution or (None if task.sky_note else header_solution(task))
         if not count:
             return []
         if solution is None:

@@ -27,6 +27,7 @@ from ..timing import Stopwatch
 from .tasks import FrameTask, Stage
 
 if TYPE_CHECKING:
+    from ..astrometry import FramePositions
     from ..imaging.stacking import Stack
     from ..inference.raw_detector import RawDetector
 
@@ -67,12 +68,13 @@ class FrameProcessor:
             are only lent for the call.
         show_inputs: called with the views of a frame, the inputs made of them, and the detections; as `save_input`.
         load_raw_detector: called at the first frame in linear light; None if `detector` is for those too.
+        positions: finds where frames are on the sky; None to leave that out.
 
     Attributes:
         raw_detector: the detector of frames in linear light, once there was one.
     """
 
-    def __init__(
+    def __init__(  # Many parameters because each is a part of the run that is made elsewhere
         self,
         detector: Detector,
         classifier: Classifier,
@@ -82,6 +84,7 @@ class FrameProcessor:
         save_input: Callable[[int, int, np.ndarray], None] | None = None,
         load_raw_detector: Callable[[], RawDetector] | None = None,
         show_inputs: Callable[[np.ndarray, Sequence[ModelInput], Detections], None] | None = None,
+        positions: FramePositions | None = None,
     ) -> None:
         self.detector = detector
         self.raw_detector: RawDetector | None = None
@@ -96,6 +99,7 @@ class FrameProcessor:
         self._min_score = detector.min_score  # a change of the control counts for both detectors
         self._save_input = save_input
         self._show_inputs = show_inputs
+        self._positions = positions
         self._depth = views.stack
         self._last_shape: tuple[int, ...] = ()
         self._empty = Detections.empty().with_probabilities(np.zeros((0, len(classifier.classes)), np.float32))
@@ -130,6 +134,11 @@ class FrameProcessor:
                 self._stack.depth = depth
                 task.frame = self._stack.add(task.frame, thumbnail, task.sky)
                 pyramid = ImagePyramid(task.frame.pixels)
+        if self._positions:
+            with task.stopwatch.stage("sky"):
+                task.solution, task.sky_note = self._positions.locate(
+                    task.frame, task.sky, task.sky_seen, task.star_field
+                )
         if task.is_new and task.is_searched:
             with task.stopwatch.stage("tiles"):
                 task.views = self._tiles.select(task.frame.pixels, stretch_of(task.frame))

@@ -26,7 +26,7 @@ SUB_FLOORS = {
         ("errors", "frame", "timing"),
         ("system",),
         ("imaging",),
-        ("tracking", "inference", "sources"),
+        ("tracking", "inference", "sources", "astrometry"),
         ("events",),
         ("recording",),
         ("monitoring", "report"),
