@@ -44,6 +44,7 @@ class Track:
         start, latest: its first and its last observation; None only in tracks that no tracker made.
         star_field: number of its star field.
         sky: where its best view is on the sky, and which object it is; None if nothing is known.
+        sky_motion: (3, 3) where the sky is in the latest frame; None while another star field is in view.
         seen_at, reported_at: time of the tracker's clock, in seconds, at which it was last seen and last reported.
     """
 
@@ -68,6 +69,7 @@ class Track:
     reported_at: float = 0.0
     star_field: int = 0
     sky: SkyPosition | None = None
+    sky_motion: np.ndarray | None = None
     _with_sky: int = field(default=1, repr=False)  # observations where the sky's motion took it
     _across_sky: int = field(default=0, repr=False)  # observations elsewhere
 
@@ -104,6 +106,7 @@ class Track:
             reported_at=clock,
             star_field=star_field,
             sky=position,
+            sky_motion=observation.sky,
         )
 
     @property
@@ -116,6 +119,19 @@ class Track:
         """(C,) class probabilities, the mean over its frames."""
         mean: np.ndarray = self.seen / self.frames
         return mean
+
+    @property
+    def present_box(self) -> np.ndarray | None:
+        """(4,) box in pixels of the latest frame, where the sky's motion took it.
+
+        None while another star field is in view.
+        """
+        if self.latest is None or self.sky_motion is None:
+            return None
+        shifted: np.ndarray = self.latest.box + np.tile(
+            self.latest.predicted_position(self.sky_motion) - self.latest.centre, 2
+        )
+        return shifted
 
     @property
     def appearance(self) -> tuple[int, int, str | None]:

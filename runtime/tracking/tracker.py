@@ -98,7 +98,7 @@ class Tracker:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
         changed = self._end_expired()
-        elsewhere = self._take_elsewhere(star_field, is_trailed)
+        elsewhere = self._take_elsewhere(star_field, is_trailed, sky)
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
         rows = {box: row for row, box in pairs}
         for index in range(len(detections)):
@@ -153,12 +153,14 @@ class Tracker:
         earlier = self.identity.resume(track, self._updates) if self.identity else None
         return -int(earlier is not None and earlier.is_galaxy)
 
-    def _take_elsewhere(self, star_field: int, only_events: bool) -> list[Track]:
+    def _take_elsewhere(self, star_field: int, only_events: bool, sky: np.ndarray) -> list[Track]:
         """Remove and return the tracks that a frame cannot continue.
 
-        Those that have ended are dropped.
+        Those that have ended are dropped; the others learn where the sky is.
         """
         alive = [track for track in self._alive if not track.ended]
+        for track in alive:
+            track.sky_motion = sky if track.star_field == star_field else None
         here = [track.star_field == star_field and (track.confirmed or not only_events) for track in alive]
         self._alive = [track for track, is_here in zip(alive, here, strict=True) if is_here]
         return [track for track, is_here in zip(alive, here, strict=True) if not is_here]

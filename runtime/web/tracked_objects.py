@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.naming import plain_name
-from ..events.event import OBJECT, RunInfo, events_from_tracks
+from ..events.event import RunInfo, events_from_tracks
 from ..tracking.track import Track
 
 KEPT_FRAMES, KEPT_SECONDS = 5, 3.0
@@ -58,17 +58,19 @@ class TrackedObjects:
             width, height: of the pixels that the tracker works in.
         """
         for track in changed:
-            is_object = track.confirmed and track.kind == OBJECT
+            is_object = track.is_galaxy
             # Each object of unrelated images ends with its only frame, in which it is shown.
             if is_object and (not track.ended or (track.frames == 1 and track.last[0] == frame)):
                 self._tracks[track.number] = track
             else:
                 self._tracks.pop(track.number, None)
                 self._seen_at.pop(track.number, None)
-        shown = [track for track in self._tracks.values() if self._is_in_sight(track, frame)]
         size = np.array([width, height, width, height], float)
-        placed = [(track, _current_box(track, shown) / size) for track in shown]
-        boxes = [self._object_box(track, box, frame) for track, box in placed if _is_inside(box)]
+        boxes = [
+            self._object_box(track, box / size, frame)
+            for track in self._tracks.values()
+            if self._is_in_sight(track, frame) and (box := track.present_box) is not None and _is_inside(box / size)
+        ]
         self._tracks = {number: track for number, track in self._tracks.items() if not track.ended}
         return boxes
 
@@ -90,16 +92,3 @@ def _is_inside(box: np.ndarray) -> bool:
     """Return whether a box, in shares of the frame, has its centre in the frame."""
     centre = (box[:2] + box[2:]) / 2
     return bool((centre > 0).all() and (centre < 1).all())
-
-
-def _current_box(track: Track, shown: list[Track]) -> np.ndarray:
-    """Return the box where the sky's motion took it since its last observation.
-
-    The sky's present position is known from the object that was seen last.
-    """
-    assert track.latest is not None
-    newest = max((other.latest for other in shown if other.latest is not None), key=lambda seen: seen.update)
-    box: np.ndarray = np.asarray(track.latest.box, float)
-    if newest.update > track.latest.update and track.star_field == shown[-1].star_field:
-        box = box + np.tile(track.latest.predicted_position(newest.sky) - track.latest.centre, 2)
-    return box

@@ -48,6 +48,9 @@ FAULTS = """() => {
     if (button.getBoundingClientRect().height < MIN_TOUCH) faults.push(`button '${button.textContent}' is too small`);
     if (button.scrollWidth > button.clientWidth + 1) faults.push(`button '${button.textContent}' is cut off`);
   }
+  for (const card of document.querySelectorAll(".card")) {
+    if (seen(card) && card.scrollWidth > card.clientWidth) faults.push(`the card '${card.textContent}' is cut off`);
+  }
   return faults;
 }""".replace("MIN_CONTRAST", str(MIN_CONTRAST)).replace("MIN_TOUCH", str(MIN_TOUCH))
 
@@ -83,6 +86,18 @@ def test_page_fits_and_can_be_read_in_every_state(browser, address, state):
         night = decode_image(page.screenshot(), "shot.png").pixels.astype(int)
         assert night[..., 1:].max() == 0, "green or blue light is shown"
         assert night[..., 0].max() > 200
+
+
+@pytest.mark.parametrize("state", ["details", "system", "login"])
+def test_page_can_be_used_without_seeing_it(browser, address, state):
+    """Roles, names, landmarks and contrast, as axe-core judges them."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (the dev extra)"
+    )
+    with open_page(browser) as page:
+        STATES[state](page, address)
+        results = axe.Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
 
 
 def test_the_check_itself_can_fail(browser, address):

@@ -153,3 +153,29 @@ def test_health_fails_when_frames_stop_and_recovers(tmp_path):
         assert b"galaxy_edge_up 0.0" in live.ask("/metrics")[2]
         live.source.stalled.clear()
         live.until(lambda: live.ask("/healthz")[0] == 200)
+
+
+def test_events_can_be_downloaded(live):
+    """The table is a file for a spreadsheet."""
+    _, headers, content = live.ask("/api/events.csv")
+    assert content.startswith(b"id,run,number") and "attachment" in headers["Content-Disposition"]
+
+
+def test_view_waits_for_a_newer_image(live):
+    """The page asks for the next image instead of asking many times."""
+    first = live.json("/api/view")
+    second = live.json(f"/api/view?after={first['image']}&wait=10")
+    assert second["image"] > first["image"] and second["width"] == 640 and second["age_seconds"] < 10
+    assert live.ask("/view.jpg")[2][:2] == b"\xff\xd8"
+
+
+def test_review_of_an_event_is_stored_and_withdrawn(live):
+    """Unknown classes and events are refused."""
+    event = live.json("/api/events?limit=1")[0]
+    path = f"/api/events/{event['id']}/review"
+    assert live.json(path, {"verdict": "wrong", "class": "smooth_cigar"})["class"] == "smooth_cigar"
+    assert live.json(f"/api/events/{event['id']}")["review"] == "wrong"
+    assert live.ask(path, {"verdict": "wrong", "class": "teapot"})[0] == 422
+    assert live.ask("/api/events/00000000-00001/review", {"verdict": "right"})[0] == 404
+    assert live.ask(path, method="DELETE")[0] == 204
+    assert live.json(f"/api/events/{event['id']}")["review"] is None
