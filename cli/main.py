@@ -41,6 +41,7 @@ COMMANDS = {
     "remote.deploy": "Install a release on devices over ssh.",
     "remote.fleet": "Watch all stations of an MQTT broker.",
     "sky.solve": "Find where images are on the sky, write FITS with WCS.",
+    "sky.simulate": "Simulate a night of raw frames with known truth.",
     "train": "Train a network on a workstation.",
     "study": "Train, compare and evaluate galaxy classifiers.",
     "explain": "Show which parts of images a network uses.",

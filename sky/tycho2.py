@@ -128,7 +128,6 @@ def find_tycho2(folders: Sequence[Path] = FOLDERS) -> Path | None:
     return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
 
 
-@functools.lru_cache(maxsize=2)
 def open_tycho2(path: Path | None = None) -> Tycho2:
     """Open the star catalogue; an open one is used again.
 
@@ -141,6 +140,11 @@ def open_tycho2(path: Path | None = None) -> Tycho2:
     path = path or find_tycho2()
     if path is None or not path.is_file():
         raise StarCatalogueError(f"the star catalogue {path or FILE} is missing; {INSTALL}")
+    return _open(path)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(path: Path) -> Tycho2:
     try:
         offsets = _offsets(path)
         size = path.stat().st_size

@@ -1,1 +1,1 @@
-"""Simulated nights: frames of real stars and galaxies as a telescope writes them, with a table of the truth."""
+"""Simulated nights: raw frames of real stars and galaxies, with their truth."""

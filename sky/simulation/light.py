@@ -1,4 +1,4 @@
-"""Light of stars, galaxies and satellites on a sensor, in electrons, before any noise."""
+"""Light of stars, galaxies and satellites on a sensor, before any noise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class Sensor:
         return cls(channel)
 
     def add(self, light: np.ndarray, stamp: np.ndarray, x0: int, y0: int, electrons: np.ndarray) -> None:
-        """Add a stamp whose upper left pixel is (x0, y0), in place; (3,) electrons of it in each colour."""
+        """Add a stamp whose upper left pixel is (x0, y0), in place.
+
+        It has `electrons` (3,) in red, green and blue.
+        """
         height, width = light.shape
         left, top = max(0, x0), max(0, y0)
         right, bottom = min(width, x0 + stamp.shape[1]), min(height, y0 + stamp.shape[0])
@@ -88,7 +91,10 @@ class Galaxy:
 
 
 def galaxy_stamp(galaxy: Galaxy, fwhm: float, width: int, height: int) -> tuple[np.ndarray, int, int]:
-    """Return the image of a galaxy whose sum, beyond the frame too, is 1, and its upper left pixel x, y."""
+    """Return the image of a galaxy, and its upper left pixel x, y.
+
+    Its sum is 1 if it is completely inside the frame.
+    """
     reach = max(6.0, 2.0 * galaxy.radius) + 4 * fwhm
     x0, y0 = max(0, math.floor(galaxy.x - reach)), max(0, math.floor(galaxy.y - reach))
     x1, y1 = min(width, math.ceil(galaxy.x + reach)), min(height, math.ceil(galaxy.y + reach))
@@ -103,7 +109,7 @@ def galaxy_stamp(galaxy: Galaxy, fwhm: float, width: int, height: int) -> tuple[
     h = max(galaxy.radius / galaxy.scale_lengths, 0.3)
     light = (1 - galaxy.bulge) * np.exp(-r / np.float32(h)) / np.float32(2 * math.pi * ratio * h**2)
     if galaxy.bulge:
-        light += np.float32(galaxy.bulge) * _sersic(r, max(0.12 * galaxy.radius, 0.5), ratio)
+        light += np.float32(galaxy.bulge) * _sersic(r, max(0.08 * galaxy.radius, 0.5), ratio)
     return cv2.GaussianBlur(light.astype(np.float32), (0, 0), max(fwhm / 2.3548, 0.3)), x0, y0
 
 
@@ -115,7 +121,7 @@ def _sersic(r: np.ndarray, effective: float, ratio: float, n: float = 2.0) -> np
 
 
 def disk_scale_lengths(magnitude: float, major_arcsec: float, ratio: float, isophote: float = 24.3) -> float:
-    """Return how many scale lengths of an exponential disk are in the radius of its 25 mag isophote.
+    """Return the radius of a disk's 25 mag isophote in scale lengths.
 
     Args:
         magnitude: total, V; major_arcsec: diameter of the isophote; ratio: of its axes.
@@ -130,7 +136,10 @@ def disk_scale_lengths(magnitude: float, major_arcsec: float, ratio: float, isop
 
 
 def add_satellite(light: np.ndarray, ends: np.ndarray, fwhm: float, electrons: float) -> None:
-    """Add a trail between two points (2, 2) in pixels, in place, with `electrons` in a pixel of its middle."""
+    """Add a trail between two points (2, 2) in pixels, in place.
+
+    A pixel of its middle gets `electrons`.
+    """
     line: np.ndarray = np.zeros(light.shape, np.float32)
     points = [(round(16 * float(x)), round(16 * float(y))) for x, y in ends]
     cv2.line(line, points[0], points[1], 1.0, 1, cv2.LINE_AA, 4)

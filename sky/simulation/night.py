@@ -1,4 +1,4 @@
-"""A simulated night: where the telescope points in each frame, what the weather does, and what the sensor records."""
+"""A simulated night: pointing, weather, and what the sensor records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NightOptions:
     drift: float = 60.0
     rotation: float = 0.0
     jitter: float = 2.0
-    trail: float = 1.5
+    trail: float = 2.0
     clouds: float = 0.0
     satellites: float = 0.0
     new_star: float | None = None
@@ -54,7 +54,10 @@ class NightOptions:
 
 @dataclass(frozen=True, eq=False)
 class TruthRow:
-    """A source on a frame: position in degrees and in pixels, edges at whole numbers; magnitude without clouds."""
+    """A source on a frame.
+
+    Position in degrees and in pixels, edges at whole numbers; magnitude without clouds.
+    """
 
     kind: str
     name: str
@@ -112,15 +115,15 @@ class Night:
 
     @property
     def _seconds(self) -> float:
-        """Seconds from the beginning of a frame to that of the next one; reading it out takes some."""
+        """Seconds between the beginnings of frames: exposure and readout."""
         return self.options.exposure + 1.5
 
     @property
     def _faintest(self) -> float:
-        """Magnitude of a star of 1 sigma in a deep stack of frames."""
+        """Magnitude of a star of 1 sigma in a stack of four frames."""
         sky = self._sky_electrons[1] + self.telescope.read_noise**2
         pixels = max(4.0, 2.0 * (self.telescope.fwhm / self.telescope.scale) ** 2)
-        noise = math.sqrt(sky * pixels / 16) / self.options.exposure
+        noise = math.sqrt(sky * pixels / 4) / self.options.exposure
         return min(20.0, self.telescope.zero_points[1] - 2.5 * math.log10(noise))
 
     @cached_property
@@ -154,13 +157,16 @@ class Night:
 
     @cached_property
     def _weather(self) -> np.ndarray:
-        """Transparency of each frame: (frames,) 0 to 1, of clouds that pass in about 20 frames."""
+        """Transparency of each frame: (frames,) 0 to 1.
+
+        Clouds pass in about 20 frames.
+        """
         rng = np.random.default_rng([self.options.seed, 4])
         time = np.arange(self.options.frames) / 20
         phases = rng.uniform(0, 2 * math.pi, 4)
-        waves = sum(
-            np.sin(2 * math.pi * time * rate + phase) for rate, phase in zip((1, 0.37, 2.3, 4.1), phases, strict=True)
-        )
+        waves = np.zeros(len(time))
+        for rate, phase in zip((1, 0.37, 2.3, 4.1), phases, strict=True):
+            waves += np.sin(2 * math.pi * time * rate + phase)
         return np.asarray(1 - self.options.clouds * np.clip(waves / 4 + 0.5, 0, 1))
 
     def frames(self) -> Iterator[SimulatedFrame]:
@@ -178,7 +184,10 @@ class Night:
             yield SimulatedFrame(number, mosaic, wcs, time, transparency, (ra, dec), truth)
 
     def _light(self, number: int, wcs: Wcs, transparency: float, truth: list[TruthRow]) -> np.ndarray:
-        """Return the electrons (H, W) that a frame would have without noise, and add its sources to `truth`."""
+        """Return a frame's electrons (H, W) without noise.
+
+        Its sources are added to `truth`.
+        """
         telescope, options = self.telescope, self.options
         rng = np.random.default_rng([options.seed, 6, number])
         light: np.ndarray = np.zeros((telescope.height, telescope.width), np.float32)
@@ -198,7 +207,7 @@ class Night:
             x, y = float(xy[index, 0]), float(xy[index, 1])
             self._sensor.add(light, *star_stamp(x, y, fwhm, trail, radius), electrons)
             if 0 <= x < telescope.width and 0 <= y < telescope.height:
-                kind, name = self._point_kind(index, bool(sources.drawn[index]))
+                kind, name = self._point_kind(int(index), bool(sources.drawn[index]))
                 truth.append(
                     TruthRow(
                         kind,
@@ -253,7 +262,10 @@ class Night:
             truth.append(TruthRow("galaxy", entry.name, entry.ra, entry.dec, x, y, galaxy.magnitude))
 
     def _add_satellite(self, light: np.ndarray, rng: np.random.Generator, fwhm: float, truth: list[TruthRow]) -> None:
-        """Add a trail across the whole frame; its row of the truth has the middle of the trail and no magnitude."""
+        """Add a trail across the whole frame.
+
+        Its row of the truth has the middle of the trail and no magnitude.
+        """
         width, height = self.telescope.width, self.telescope.height
         centre = rng.uniform(0.2, 0.8, 2) * [width, height]
         angle = rng.uniform(0, math.pi)
@@ -271,7 +283,7 @@ class Night:
 
 
 def _stamp_radius(electrons: float, sky: float, fwhm: float) -> int:
-    """Return the radius in pixels at which a star's wings are far below the noise of the sky."""
+    """Return the radius in pixels at which a star's wings are below the noise."""
     for radius in (6, 12, 20, 32, 50, 80):
         wing = electrons * (fwhm / radius) ** 7 / fwhm**2
         if radius > 2.5 * fwhm and wing < 0.1 * math.sqrt(sky + 1):

@@ -1,4 +1,4 @@
-"""What is on a simulated sky: stars of Tycho-2, fainter ones that are drawn, galaxies of OpenNGC, a new star."""
+"""What is on a simulated sky: stars, galaxies of OpenNGC, a new star."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SkyStars:
 
 @dataclass(frozen=True)
 class SkyGalaxy:
-    """A galaxy of the catalogue with everything that an image needs: sizes in arcsec, angle in degrees."""
+    """A galaxy with everything that an image needs: arcsec, degrees."""
 
     entry: CatalogueObject
     magnitude: float
@@ -48,7 +48,10 @@ class SkyGalaxy:
 
 @dataclass(frozen=True)
 class NewStar:
-    """A star that appears: position in degrees, magnitude, the frame from 0 that has it first, and where it is."""
+    """A star that appears.
+
+    Position in degrees, magnitude, the number from 0 of its first frame, and the galaxy that it is in.
+    """
 
     ra: float
     dec: float
@@ -58,7 +61,10 @@ class NewStar:
 
 
 def stars_of(catalogue: Tycho2, ra: float, dec: float, radius: float, faintest: float, seed: int) -> SkyStars:
-    """Return the stars within a radius: real ones, and drawn ones fainter than the catalogue up to `faintest`."""
+    """Return the stars within a radius.
+
+    Real ones, and drawn ones from where the catalogue ends up to `faintest`.
+    """
     real = catalogue.within(ra, dec, radius)
     rng = np.random.default_rng([seed, 1])
     wide = catalogue.within(ra, dec, max(radius, 3.0), DRAWN_FROM).magnitude
@@ -81,7 +87,9 @@ def stars_of(catalogue: Tycho2, ra: float, dec: float, radius: float, faintest: 
 
 
 def galaxies_of(ra: float, dec: float, radius: float) -> list[SkyGalaxy]:
-    """Return the galaxies of OpenNGC whose extent reaches into a circle, all in degrees; those without size are left out.
+    """Return the galaxies of OpenNGC that reach into a circle, all in degrees.
+
+    Those without size or magnitude are left out.
 
     Raises:
         MissingExtra: PyOngc is not installed.
@@ -109,7 +117,10 @@ def _bulge(hubble_type: str) -> float:
 def new_star(
     galaxies: list[SkyGalaxy], centre: tuple[float, float], magnitude: float, first: int, seed: int
 ) -> NewStar:
-    """Place a new star at 0.3 to 0.8 radii of the largest galaxy near the centre, or near the centre without one."""
+    """Place a new star at 0.3 to 0.8 radii of the largest galaxy.
+
+    Without galaxies, it is near the centre.
+    """
     rng = np.random.default_rng([seed, 2])
     host = max(galaxies, key=lambda galaxy: galaxy.major, default=None)
     ra, dec = (host.entry.ra, host.entry.dec) if host else centre

@@ -56,7 +56,7 @@ class Telescope:
         return self.scale * max(self.width, self.height) / 3600
 
     def with_fov(self, degrees: float) -> Telescope:
-        """Return it with another focal length, so that the longer side of a frame has `degrees`.
+        """Return it with a focal length that gives the longer side `degrees`.
 
         The focal ratio stays, and with it the sky's light in a pixel; stars keep their width in pixels.
         """
@@ -74,14 +74,14 @@ class Telescope:
 _SEESTAR_S50 = Telescope(
     # Measured on raw frames of the telescope: photon transfer for gain and bias, Tycho-2 stars for the zero points.
     "seestar-s50", "Seestar S50", 1080, 1920, 2.9, 251.8, 50.0, "GRBG", (17.48, 17.68, 17.05), 1.2, 395.0, 0.0757,
-    10.0, 7.5, (18.03, 17.91, 17.73), "seestar", 0.1, 6.0,
+    10.0, 6.2, (18.03, 17.91, 17.73), "seestar", 0.1, 6.0,
 )  # fmt: skip
 TELESCOPES = {
     telescope.name: telescope
     for telescope in (
         _SEESTAR_S50,
         replace(
-            _SEESTAR_S50, name="seestar-s30", instrument="Seestar S30", focal_mm=150.0, aperture_mm=30.0, fwhm=11.0,
+            _SEESTAR_S50, name="seestar-s30", instrument="Seestar S30", focal_mm=150.0, aperture_mm=30.0, fwhm=10.0,
             zero_points=(16.37, 16.57, 15.94),
         ),
         Telescope(

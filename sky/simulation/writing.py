@@ -18,7 +18,9 @@ TRUTH, FRAMES = "truth.ecsv", "frames.ecsv"
 
 
 def write_night(night: Night, folder: Path, name: str, with_wcs: bool) -> Iterable[Path]:
-    """Write a night, and yield the path of each frame after it is written; the tables follow the last one.
+    """Write a night, and yield the path of each frame after it is written.
+
+    The tables follow the last frame.
 
     Args:
         night: to write.
@@ -63,7 +65,6 @@ def _write_table(
     table = Table(rows=rows, names=names) if rows else Table(names=names)
     for name, unit in units.items():
         table[name].unit = unit
-        table[name].info.format = ".7f" if name in ("ra", "dec") else ".4f"
     table.meta = {
         "comments": ["Positions: ICRS; x, y: pixels of the file's first row and column, edges at whole numbers."],
         "telescope": night.telescope.name,
@@ -95,7 +96,7 @@ def _fits(night: Night, frame: SimulatedFrame, name: str, with_wcs: bool) -> byt
 
 
 def header_cards(night: Night, frame: SimulatedFrame, name: str) -> dict[str, Any]:
-    """Return the keywords that the telescope's program writes into a frame, without those of the image itself."""
+    """Return the keywords that the telescope's program writes into a frame."""
     telescope, options = night.telescope, night.options
     time = frame.time.isoformat(timespec="microseconds").replace("+00:00", "")
     ra, dec = frame.pointing
