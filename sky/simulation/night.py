@@ -223,7 +223,8 @@ class Night:
             self._add_galaxy(light, galaxy, wcs, fwhm, gain, zero, truth)
         for _ in range(int(rng.poisson(options.satellites))):
             self._add_satellite(light, rng, fwhm, truth)
-        return light + self._sky_electrons.astype(np.float32)[self._sensor.channel]
+        light += self._sky_electrons.astype(np.float32)[self._sensor.channel]
+        return light
 
     def _point_sources(self, number: int) -> SkyStars:
         """Return the stars of a frame, the new one last if it has appeared."""
