@@ -13,7 +13,7 @@ import click
 from ..options import BROKER, FILE, SERVER, TOPIC, Number
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from ...runtime.fleet.stations import Fleet
 
@@ -96,13 +96,27 @@ def _show(stations: Fleet, seconds: float | None) -> None:
             live.update(fleet_table(stations), refresh=True)
 
 
-def fleet_table(stations: Fleet) -> Table:
-    """Return the table of all stations."""
+def fleet_table(stations: Fleet) -> Group:
+    """Return the table of all stations, and a line for each warning.
+
+    It fits a terminal of 80 columns: the time is without its day, each bundle has a line of its cell, and the warnings
+    are below the table.
+    """
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from ...runtime.fleet.page import COLUMNS, row_cells
+    from ...runtime.system.address import printable_name
 
-    table = Table(*COLUMNS)
-    for row in stations.rows():
-        table.add_row(*row_cells(row))
-    return table
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in COLUMNS[:-1]:
+        name = "fps" if heading == "frames/s" else heading
+        table.add_column(name, no_wrap=heading in ("state", "bundles"), overflow="fold")
+    rows = stations.rows()
+    for row in rows:
+        *cells, _ = row_cells(row)
+        cells[2], cells[8] = cells[2][11:19] or cells[2], cells[8].replace(", ", "\n")
+        table.add_row(*cells)
+    lines = [Text(printable_name(f"{row.name}: {warning}")) for row in rows for warning in row.warnings]
+    return Group(table, *lines) if rows else Group("no station has published anything yet")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ...devices.toml_lines import did_you_mean
 from ...errors import UsageError
 from ..options import PROFILE
 
@@ -99,8 +100,39 @@ def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path])
     """
     from ..run import run
 
+    flags = {f"GALAXY_EDGE_RUN_{name.upper()}": option for option in run.params if (name := _flag(option))}
     given = [*arguments]
-    for variable, option in (("GALAXY_EDGE_RUN_CAMERA", "--camera"), ("GALAXY_EDGE_RUN_MQTT", "--mqtt")):
-        if variable in credentials:
-            given += [option, "demo" if option == "--camera" else "mqtt://localhost"]
+    for variable, path in credentials.items():
+        if variable not in flags:
+            raise UsageError(
+                f"--credential {variable}: galaxy-edge run has no such option{did_you_mean(variable, flags)}"
+            )
+        if value := _read_credential(variable, path):
+            given += [f"--{_flag(flags[variable])}".replace("_", "-"), value]
+        elif variable == "GALAXY_EDGE_RUN_CAMERA":  # required, and only root may read it
+            given += ["--camera", "demo"]
     run.make_context("galaxy-edge run", given)
+
+
+def _flag(option: click.Parameter) -> str:
+    """Return the name of an option with a value, as in its variable; "" for a switch."""
+    is_switch = not isinstance(option, click.Option) or option.is_flag
+    return "" if is_switch else option.opts[0].lstrip("-").replace("-", "_")
+
+
+def _read_credential(variable: str, path: Path) -> str:
+    """Return the value in a file; "" if this user may not read it, as in a dry run.
+
+    Raises:
+        UsageError: the file does not exist, is empty, or is not text.
+    """
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except PermissionError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"--credential {variable}: {path} cannot be read: {reason}") from None
+    if not value:
+        raise UsageError(f"--credential {variable}: {path} is empty")
+    return value

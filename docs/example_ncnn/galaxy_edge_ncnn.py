@@ -30,7 +30,7 @@ class NcnnEngine:
     name = "ncnn"
 
     def __init__(self, bundle: Bundle, variant: Variant, threads: int) -> None:
-        import ncnn  # type: ignore[import-not-found]
+        import ncnn
 
         self._ncnn, self._specs = ncnn, variant.outputs
         self._net = net = ncnn.Net()
@@ -90,7 +90,7 @@ def _to_ncnn(onnx: bytes, bundle: Bundle) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "network.onnx").write_bytes(onnx)
         # fp16=0: the weights stay float32.
-        command = [program, "network.onnx", f"inputshape=[1,{height},{width},3]", "fp16=0"]
+        command = [str(program), "network.onnx", f"inputshape=[1,{height},{width},3]", "fp16=0"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         made = [Path(folder) / f"network.ncnn{suffix}" for suffix in (".param", ".bin")]
         if done.returncode or not all(path.is_file() for path in made):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
 import time
 from collections import Counter
@@ -11,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SILENT_SECONDS = 60.0
+SHALLOW = 0.5
+"""Minimum difference, in magnitudes, of a depth below the median of all stations that is warned of."""
 MAX_STATIONS = 1000
 MAX_EVENT_IDS = 100_000
 """Bounds of what anyone who may publish can make this process keep."""
@@ -109,14 +112,16 @@ class Fleet:
                 "version": _most_common([_text(station.stats.get("version")) for station in stations]),
                 "bundles": _most_common([json.dumps(_bundles(station)) for station in stations if _bundles(station)]),
             }
-            return [self._row(station, usual) for station in stations]
+            depths = [depth for station in stations if (depth := _number(station.stats.get("depth"))) is not None]
+            depth = statistics.median(depths) if depths else None
+            return [self._row(station, usual, depth) for station in stations]
 
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that can be written as JSON."""
         rows = self.rows()
         return {"stations": [asdict(row) for row in rows], "warnings": sum(len(row.warnings) for row in rows)}
 
-    def _row(self, station: Station, usual: dict[str, str]) -> StationRow:
+    def _row(self, station: Station, usual: dict[str, str], usual_depth: float | None) -> StationRow:
         stats, bundles = station.stats, _bundles(station)
         silent = None if station.heard is None else round(self._clock() - station.heard, 1)
         state, warnings = _text(stats.get("state")) or "unknown", []
@@ -135,9 +140,12 @@ class Fleet:
         for name, value in bundles.items():
             if name in expected and value != expected[name]:
                 warnings.append(f"{name} {value[:8]}, most stations have {expected[name][:8]}")
+        depth = _number(stats.get("depth"))
+        if depth is not None and usual_depth is not None and depth < usual_depth - SHALLOW:
+            warnings.append(f"depth {depth:.1f}, the median is {usual_depth:.1f}")
         return StationRow(
             station.name, state, _text(stats.get("last_frame")) or None, _number(stats.get("frames_per_second")),
-            _number(stats.get("temperature")), _number(stats.get("depth")),
+            _number(stats.get("temperature")), depth,
             max(int(_number(stats.get("events")) or 0), len(station.events)), version, bundles, silent,
             tuple(warnings),
         )  # fmt: skip

@@ -54,6 +54,10 @@ def test_nothing_in_an_argument_is_expanded():
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--camera", "demo", "--trehads", "2"], "No such option"), ([], "Missing option '--camera'"),
     (["--camera", "demo", "--credential", "PASSWORD=/x"], "give VARIABLE=FILE"),
+    (["--camera", "demo", "--credential", "GALAXY_EDGE_RUN_MQT=/dev/null"], "did you mean 'GALAXY_EDGE_RUN_MQTT'?"),
+    (["--camera", "demo", "--credential", "GALAXY_EDGE_RUN_MQTT=/nowhere/x"], "cannot be read: No such file"),
+    (["--camera", "demo", "--credential", "GALAXY_EDGE_RUN_MQTT=/dev/null"], "/dev/null is empty"),
+    (["--camera", "demo", "--credential", "GALAXY_EDGE_RUN_THREADS=/proc/sys/kernel/ostype"], "'--threads'"),
     (["--camera", "a\nb"], "line break"),
 ])  # fmt: skip
 def test_wrong_options_are_refused_before_anything_is_installed(arguments, message):

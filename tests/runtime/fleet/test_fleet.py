@@ -1,9 +1,12 @@
 """Stations on a real broker: what is shown of them, and what is warned of."""
 
+import io
 import json
 import urllib.request
 
 import pytest
+from galaxy_edge.cli.remote.fleet import fleet_table
+from galaxy_edge.runtime.monitoring.console import PlainConsole
 from galaxy_edge.runtime.monitoring.health import RunMonitor
 from helpers.tracks import until
 
@@ -38,12 +41,31 @@ def test_stations_that_differ_or_are_silent_are_warned_of():
         "version 0.9, most stations have 1.0", "galaxy-detector bbbbbbbb, most stations have aaaaaaaa",
     )  # fmt: skip
     assert fleet.rows()[2].depth == 18.5
+    hear(fleet, "a", depth=17.9)
+    hear(fleet, "b", depth=18.6)
+    assert warnings(fleet)["a"] == ("depth 17.9, the median is 18.5",)
     now[0] = 70
     hear(fleet, "a", state="stalled")
     fleet.receive("galaxy-edge/b/available", b"offline")
     assert warnings(fleet)["a"] == ("no frames arrive, or nothing can be written",)
     assert warnings(fleet)["b"] == ("offline",)
     assert warnings(fleet)["c"][0] == "silent for 70 s"
+
+
+def test_the_table_fits_a_terminal_of_80_columns_and_escapes_what_stations_publish():
+    fleet = Fleet("galaxy-edge")
+    bundles = {"galaxy-detector": "a" * 64, "galaxy-classifier": "b" * 64}
+    for station in ("dome1", "dome2", "roof[/]\x1b"):
+        hear(fleet, station, depth=18.2, bundles=bundles, version="0.1.0" if station[0] == "d" else "0.0.9")
+    stream = io.StringIO()
+    console = PlainConsole(width=80)
+    console.file = stream
+    console.print(fleet_table(fleet))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["station", "state", "frame", "fps", "deg", "C", "depth", "events", "version", "bundles"]
+    assert "detector aaaaaaaa" in stream.getvalue() and "21:00:00" in stream.getvalue()
+    assert lines[-1] == "roof[/]\\x1b: version 0.0.9, most stations have 0.1.0"
 
 
 def test_messages_that_are_not_of_a_station_do_no_harm():
