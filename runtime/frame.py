@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..sky.wcs import Wcs
 
 NO_POSITION = "no sky position"
 """Beginning of the note on a frame whose position on the sky is not known."""
@@ -37,6 +40,9 @@ class Frame:
         source_shape: height and width of the source's own frame; None where they follow from `raw` and `pixels`.
         planes: one or three linear channels (h, w), uint16 or float32, that `pixels` was developed from; None for
             images of 8 bits.
+        began: time of the first frame of a stack; None for single frames.
+        exposure: total exposure of a stack in seconds; None where it is unknown, and for single frames.
+        wcs: where the source's own frame is on the sky, in its pixels; None where that is unknown.
     """
 
     pixels: np.ndarray
@@ -51,6 +57,9 @@ class Frame:
     cfa: str | None = None
     planes: tuple[np.ndarray, ...] | None = None
     source_shape: tuple[int, int] | None = None
+    began: datetime.datetime | None = None
+    exposure: float | None = None
+    wcs: Wcs | None = None
 
     @property
     def width(self) -> int:

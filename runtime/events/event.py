@@ -9,6 +9,7 @@ import numpy as np
 
 from ...models.naming import display_name, sure_group
 from ..system.utc_time import move_utc_text
+from ..tracking.association import CropView
 from ..tracking.track import Track
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Event:
         cutout: (H, W, 3) uint8 RGB, the best view.
         raw_cutout: the same with more than 8 bits, see `Track`; None where the source has 8 bits.
         cfa: Bayer pattern of `raw_cutout`, where that is a mosaic.
+        view: where and when the best view was taken; None if unknown.
         sky: where it is on the sky, and which catalogued object it is; None where nothing is known.
     """
 
@@ -72,6 +74,7 @@ class Event:
     cutout: np.ndarray
     raw_cutout: np.ndarray | None = None
     cfa: str | None = None
+    view: CropView | None = None
     sky: SkyPosition | None = None
 
     @property
@@ -156,5 +159,6 @@ def _event(track: Track, run: RunInfo) -> Event:
         cutout=track.cutout,
         raw_cutout=track.raw_cutout,
         cfa=track.cfa,
+        view=track.view,
         sky=track.sky,
     )

@@ -65,6 +65,8 @@ class Reporter:
 
     def report(self, task: FrameTask) -> None:
         """Track the frame's objects, write the frame, count it and call back."""
+        if task.solution is not None:
+            task.frame = replace(task.frame, wcs=task.solution.wcs)
         with task.stopwatch.stage("track"):
             step = self._correct_time(task)
             corrected = self._tracker.move_times(step) if step else []

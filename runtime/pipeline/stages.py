@@ -28,6 +28,7 @@ from .tasks import FrameTask, Stage
 
 if TYPE_CHECKING:
     from ..astrometry import FramePositions
+    from ..imaging.exposures import StackedExposures
     from ..imaging.stacking import Stack
     from ..inference.raw_detector import RawDetector
 
@@ -115,6 +116,12 @@ class FrameProcessor:
         ]
 
     @cached_property
+    def _exposures(self) -> StackedExposures:
+        from ..imaging.exposures import StackedExposures
+
+        return StackedExposures()
+
+    @cached_property
     def _stack(self) -> Stack:
         from ..imaging.stacking import Stack  # most runs have no stack
 
@@ -132,7 +139,8 @@ class FrameProcessor:
             assert thumbnail is not None
             with task.stopwatch.stage("stack"):
                 self._stack.depth = depth
-                task.frame = self._stack.add(task.frame, thumbnail, task.sky)
+                stack = self._stack.add(task.frame, thumbnail, task.sky)
+                task.frame = self._exposures.add(task.frame, stack)
                 pyramid = ImagePyramid(task.frame.pixels)
         if self._positions:
             with task.stopwatch.stage("sky"):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
 
+from ... import __version__
+from ...sky.wcs import Wcs
 from ..events.event import Event
 from ..frame import Frame
+from ..imaging.exposures import exposure_seconds
+from ..system.address import printable_name
 from ..system.utc_time import utc_text
 
 Cards = dict[str, tuple[Any, str]]
-"""FITS keyword -> value and comment."""
+"""FITS keyword -> value and comment; HISTORY has a line of text for each line of its value."""
+KEPT = ("TELESCOP", "INSTRUME", "FILTER", "OBSERVER", "GAIN", "FOCALLEN", "APTDIA", "CCD-TEMP")
+"""Keywords of the source that stay as they are."""
 
 
 def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
@@ -27,7 +34,13 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
     for key, (value, comment) in cards.items():
         if isinstance(value, str):  # FITS headers are ASCII
             value = value.encode("ascii", "backslashreplace").decode()
-        unit.header[key] = value, comment
+        if key == "HISTORY":
+            for line in value.splitlines():
+                unit.header.add_history(line)
+        else:
+            unit.header[key] = value, comment
+    if planes.ndim == 3 and "CTYPE1" in unit.header:
+        unit.header.update({"WCSAXES": 3, "CTYPE3": "RGB", "CRPIX3": 1.0, "CRVAL3": 1.0, "CD3_3": 1.0})
     stream = io.BytesIO()
     unit.writeto(stream)
     return stream.getvalue()
@@ -45,18 +58,24 @@ def event_cards(event: Event) -> Cards:
     }  # fmt: skip
     if event.sure is False:
         cards["NAME"] = event.display_name, "the class is a guess"
+    if event.sky and event.sky.object_name:
+        cards["CATNAME"] = printable_name(event.sky.object_name), "catalogued object"
+    if event.view:
+        frame, (x, y), step = event.view
+        cards |= _exposure_cards(frame)
+        wcs = _wcs_of(frame)
+        if wcs:
+            cards |= _wcs_cards(wcs.cropped(x, y), step)
+        cards["HISTORY"] = f"{_history(frame)}\ncrop from x = {x}, y = {y} of the source's frame", ""
     return cards | _pattern_cards(event.cfa if event.raw_cutout is not None else None)
 
 
 def frame_cards(frame: Frame) -> Cards:
-    """Return a frame's FITS header: time, number, stack and display stretch.
+    """Return a frame's FITS header.
 
-    The stretch is the one to 8 bits.
+    It has the time, exposure, number, stack, position on the sky, and the stretch to 8 bits.
     """
-    cards: Cards = {
-        "DATE-OBS": (utc_text(frame.time).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
-        "NSTACK": (frame.stacked, "frames that this is the mean of"),
-    }  # fmt: skip
+    cards = _exposure_cards(frame) | {"FRAME": (frame.number, "number in its run")}
     if frame.stretch:
         keywords = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
         cards |= {
@@ -64,7 +83,52 @@ def frame_cards(frame: Frame) -> Cards:
             for key, name in keywords.items()
             if name in frame.stretch
         }
+    wcs = _wcs_of(frame)
+    if wcs:
+        cards |= _wcs_cards(wcs, frame.binning // frame.raw_binning if frame.raw is not None else frame.binning)
+    cards["HISTORY"] = _history(frame), ""
     return cards | _pattern_cards(frame.cfa)
+
+
+def _exposure_cards(frame: Frame) -> Cards:
+    """Return when a frame was exposed, for how long, and with what."""
+    began = frame.began or frame.time
+    cards: Cards = {
+        "DATE-OBS": (utc_text(began).removesuffix("Z"), "begin of the exposure, UTC"),
+        "TIMESYS": ("UTC", "scale of times"),
+        "NSTACK": (frame.stacked, "frames that this is the mean of"),
+    }
+    exposure = frame.exposure if frame.stacked > 1 else exposure_seconds(frame.header)
+    if exposure is not None:
+        cards["EXPTIME"] = round(exposure, 6), "s, sum of all frames" if frame.stacked > 1 else "s"
+    for key in KEPT:
+        value = frame.header.get(key)
+        if isinstance(value, str):
+            cards[key] = printable_name(value.strip())[:60], ""
+        elif isinstance(value, int | float) and math.isfinite(value):
+            cards[key] = value, ""
+    return cards
+
+
+def _wcs_of(frame: Frame) -> Wcs | None:
+    """Return where the source's own frame is on the sky: solved, else of its header."""
+    return frame.wcs or Wcs.from_header(frame.header, *frame.source_size)
+
+
+def _wcs_cards(wcs: Wcs, step: int) -> Cards:
+    """Return the cards of a WCS whose pixels are joined to squares of `step`."""
+    joined = wcs.binned(step) if step != 1 else wcs
+    return {key: (value, "") for key, value in joined.to_header().items()}
+
+
+def _history(frame: Frame) -> str:
+    """Return what was done to a frame, a line each."""
+    lines = [f"galaxy-edge {__version__}, from {printable_name(frame.source)}"]
+    if frame.stacked > 1:
+        lines.append(f"mean of {frame.stacked} frames, aligned by their stars; outliers excluded")
+    if frame.wcs:
+        lines.append("position on the sky from a plate solution")
+    return "\n".join(lines)
 
 
 def _pattern_cards(cfa: str | None) -> Cards:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from ..frame import Frame
 
 NEAR = 0.5
 """Maximum distance of a detection from the object's predicted position, in sizes of the object."""
@@ -134,6 +137,43 @@ def is_streak(cutout: np.ndarray) -> bool:
     return bool(np.sqrt(max(middle - spread, 0.0) / (middle + spread)) < STREAK)
 
 
+class CropView(NamedTuple):
+    """Where and when a crop was taken, for its FITS header.
+
+    Attributes:
+        frame: it was cut from, without pixels.
+        corner: x, y of its upper left corner in pixels of the source's own frame.
+        step: pixels of the source's own frame along a side of its pixels.
+    """
+
+    frame: Frame
+    corner: tuple[int, int]
+    step: int
+
+
+def crop_view(frame: Frame, box: np.ndarray) -> CropView:
+    """Return the view of a crop that `cut_out` makes, at full depth if it has any.
+
+    Args:
+        frame: the frame; its pixels are not kept.
+        box: in pixels of `frame.pixels`.
+    """
+    left, top = _corner(box)
+    step = frame.binning // frame.raw_binning if frame.raw is not None else frame.binning
+    height_width = frame.source_size[::-1]
+    without_pixels = replace(
+        frame, pixels=np.zeros((0, 0, 3), np.uint8), raw=None, planes=None, source_shape=height_width
+    )
+    return CropView(without_pixels, (left * frame.binning, top * frame.binning), step)
+
+
+def _corner(box: np.ndarray) -> tuple[int, int]:
+    """Return the left and upper edge of a box's crop."""
+    x0, y0, x1, y1 = (float(value) for value in box)
+    margin = 0.2 * max(x1 - x0, y1 - y0)
+    return max(0, int(x0 - margin)), max(0, int(y0 - margin))
+
+
 def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray:
     """Copy a box with a margin of a fifth of its longer side, within the frame.
 
@@ -145,7 +185,7 @@ def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray
     """
     x0, y0, x1, y1 = (float(value) for value in box)
     margin = 0.2 * max(x1 - x0, y1 - y0)
-    top, left = max(0, int(y0 - margin)), max(0, int(x0 - margin))
+    left, top = _corner(box)
     bottom, right = max(top + 1, int(y1 + margin)), max(left + 1, int(x1 + margin))
     return pixels[top * binning : bottom * binning, left * binning : right * binning].copy()
 

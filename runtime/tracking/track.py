@@ -9,7 +9,7 @@ import numpy as np
 
 from ..frame import Detections, Frame
 from ..system.utc_time import move_utc_text, utc_text
-from .association import Observation, cut_out, is_fixed_on_sensor, is_streak, moves_across_sky
+from .association import CropView, Observation, crop_view, cut_out, is_fixed_on_sensor, is_streak, moves_across_sky
 
 if TYPE_CHECKING:
     from ...sky.position import SkyPosition
@@ -43,6 +43,7 @@ class Track:
             than 8 bits.
         start, latest: its first and its last observation; None only in tracks that no tracker made.
         star_field: number of its star field.
+        view: where and when the best view was taken; None only in tracks that no tracker made.
         sky: where its best view is on the sky, and which object it is; None if nothing is known.
         sky_motion: (3, 3) where the sky is in the latest frame; None while another star field is in view.
         seen_at, reported_at: time of the tracker's clock, in seconds, at which it was last seen and last reported.
@@ -70,6 +71,7 @@ class Track:
     star_field: int = 0
     sky: SkyPosition | None = None
     sky_motion: np.ndarray | None = None
+    view: CropView | None = None
     _with_sky: int = field(default=1, repr=False)  # observations where the sky's motion took it
     _across_sky: int = field(default=0, repr=False)  # observations elsewhere
 
@@ -107,6 +109,7 @@ class Track:
             star_field=star_field,
             sky=position,
             sky_motion=observation.sky,
+            view=crop_view(frame, box),
         )
 
     @property
@@ -214,6 +217,7 @@ class Track:
             self.box, self.score = frame.source_boxes(box), score
             self.best_frame, self.source, self.cfa = frame.number, frame.source, frame.cfa
             self.cutout, self.raw_cutout = cut_out(frame.pixels, box), _raw_cutout(frame, box)
+            self.view = crop_view(frame, box)
 
     def resume(self, earlier: Track) -> None:
         """Continue an earlier track of the same object, which the telescope had left.
