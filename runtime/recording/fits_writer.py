@@ -39,8 +39,6 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
                 unit.header.add_history(line)
         else:
             unit.header[key] = value, comment
-    if planes.ndim == 3 and "CTYPE1" in unit.header:
-        unit.header.update({"WCSAXES": 3, "CTYPE3": "RGB", "CRPIX3": 1.0, "CRVAL3": 1.0, "CD3_3": 1.0})
     stream = io.BytesIO()
     unit.writeto(stream)
     return stream.getvalue()
