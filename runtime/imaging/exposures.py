@@ -16,7 +16,7 @@ MAX_FRAMES = 64
 
 
 def exposure_seconds(header: Mapping[str, Any]) -> float | None:
-    """Return the exposure time in seconds that FITS keywords give, None if none is usable."""
+    """Return the exposure time of FITS keywords in seconds; None if unusable."""
     for key in ("EXPTIME", "EXPOSURE"):
         try:
             seconds = float(header[key])
