@@ -28,8 +28,11 @@ byId("show").onclick = () => {
 };
 theme.bind(byId("night"));
 // A pairing link has its code behind the #, which no server or proxy receives or logs.
-if (location.hash.length > 1) {
+function followLink() {
+  if (location.hash.length < 2) return;
   const code = location.hash.slice(1);
   history.replaceState(null, "", "/login");
   login(code);
 }
+addEventListener("hashchange", followLink); // this page may be open already
+followLink();

@@ -220,6 +220,9 @@ def test_login_page_refuses_a_wrong_token_and_accepts_the_right_one(browser, tmp
         page.click("button.main")
         wait(page, "document.getElementById('told').textContent.includes('not the token')")
         assert ("/login", 401) in answers
+        page.evaluate("document.getElementById('told').textContent = ''; location.hash = 'a-used-link'")
+        wait(page, "document.getElementById('told').textContent.includes('has been used')")
+        assert page.url == f"{live.address}/login", "the code does not stay in the address"
         assert page.request.get(f"{live.address}/api/status", headers={"Authorization": "Bearer wrong"}).status == 401
         page.fill("#token", (tmp_path / "token").read_text().strip())
         page.click("button.main")
