@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ...runtime.events.queries import NoSuchEvent, get_event
 from ...runtime.events.reviews import NOT_A_GALAXY, Review, read_reviews
 from ..data.errors import DataError
 from .annotation import AnnotatedDataset, ErrorHandler, ImageAnnotation, build_dataset, raise_error
@@ -29,7 +31,7 @@ def read_reviewed_events(folder: Path, on_error: ErrorHandler = raise_error) -> 
         DataError: nobody has said anything about its events.
         UsageError: the answers cannot be read.
     """
-    reviews = read_reviews(folder)
+    reviews = [_with_crop(folder, review) for review in read_reviews(folder)]
     if not reviews:
         raise DataError(f"'{folder}' has no answers: give them on the live page, Right, Wrong or Not a galaxy")
     usable = [review for review in reviews if review.crop and (review.name or review.verdict == NOT_A_GALAXY)]
@@ -38,6 +40,20 @@ def read_reviewed_events(folder: Path, on_error: ErrorHandler = raise_error) -> 
     notes = [f"{unnamed} wrong without the true class: left out"] if unnamed else []
     notes += [f"{missing} without a crop: left out"] if missing else []
     return build_dataset("reviews", [_annotation(folder, review) for review in usable], on_error, notes=notes)
+
+
+def _with_crop(folder: Path, review: Review) -> Review:
+    """Return a review with the event's own crop, if it came before that was written."""
+    if review.crop is not None or not (folder / "events.sqlite").is_file():
+        return review
+    try:
+        event = get_event(folder, review.event)
+    except NoSuchEvent:  # it was deleted since
+        return review
+    if event.crop is None or not (folder / event.crop).is_file():
+        return review
+    x0, y0, x1, y1 = event.box
+    return replace(review, crop=event.crop, box=(x0, y0, x1, y1))
 
 
 def _annotation(folder: Path, review: Review) -> ImageAnnotation:
@@ -51,8 +67,8 @@ def _annotation(folder: Path, review: Review) -> ImageAnnotation:
     classes = (review.name,) if review.name else ()
     about = {"event": review.event, "verdict": review.verdict, "predicted": review.predicted}
     return ImageAnnotation(
-        path.name, width, height, boxes, classes, np.zeros(len(boxes), bool), about=about, archive=path.parent,
-        member=path.name,
+        f"{review.event}{path.suffix}", width, height, boxes, classes, np.zeros(len(boxes), bool), about=about,
+        archive=path.parent, member=path.name,
     )  # fmt: skip
 
 

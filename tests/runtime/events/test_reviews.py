@@ -1,5 +1,7 @@
 """Answers about events are stored, and read as labels for training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -51,6 +53,16 @@ def test_answers_become_labelled_images(events, tmp_path):
     assert "1 wrong without the true class" in done.output
     labels = read_labels(out)
     assert [image.classes for image in labels.images] == [("spiral",), ("smooth",), ()]
+
+
+def test_answer_that_comes_before_the_crop_is_not_lost(events, tmp_path):
+    """Crops are written a moment after their events."""
+    (folder, (event, *_)), out = events, tmp_path / "labels"
+    save_review(folder, replace(event, crop=None), "right")
+    assert read_reviews(folder)[0].crop is None
+    done = CliRunner().invoke(cli, ["data", "from-reviews", str(folder), str(out)])
+    assert done.exit_code == 0 and "images: 1 (0 not a galaxy); classes: spiral 1" in done.output
+    assert [image.file for image in read_labels(out).images] == [f"{event.id}.png"]
 
 
 def test_folder_without_answers_is_refused(tmp_path):
