@@ -7,7 +7,7 @@ them must be where stars were found, more than chance would put there. The stars
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,9 @@ MAX_CHANCE = 1e-6
 MAX_REFERENCES, MAX_FOUND = 100, 300
 MIN_TOLERANCE = 3.0
 """Pixels within which a star matches; the stars' own width if that is more."""
-_AFFINE, _SIMILARITY = 8, 4
+MIN_FOR_DISTORTION = 20
+"""Minimum number of matches for a distortion."""
+_AFFINE, _SIMILARITY = 12, 4
 """Minimum number of matches for a correction by six and by four numbers."""
 
 
@@ -52,7 +54,15 @@ def verify(candidate: Candidate, field: Field) -> Verified | str:
         references = candidate.references
     if not len(references):
         return "there is no star catalogue to check it: install astrometry-data-tycho2"
-    return match(wcs, references, field)
+    found = match(wcs, references, field)
+    if wcs.sip is None:
+        return found
+    plain = match(replace(wcs, sip=None), references, field)
+    if isinstance(plain, str) or isinstance(found, str):
+        return found if isinstance(plain, str) else plain
+    # A distortion fitted to few stars is wrong between and beyond them.
+    is_real = found.matches >= MIN_FOR_DISTORTION and found.residual_arcsec < 0.7 * plain.residual_arcsec
+    return found if is_real else plain
 
 
 def check_wcs(wcs: Wcs, field: Field) -> Verified | str:

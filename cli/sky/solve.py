@@ -65,7 +65,7 @@ def solve(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     raise SystemExit(1 if failed else 0)
 
 
-for _option in reversed(HINT_OPTIONS):
+for _option in HINT_OPTIONS:
     solve = _option(solve)
 
 

@@ -20,7 +20,9 @@ THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft
 """Bits of a Raspberry Pi's `get_throttled`: now; 16 bits higher: since the start."""
 SINCE_START = 16
 INDEXES = ("usr/share/astrometry", "usr/local/share/astrometry", "usr/local/astrometry/data")
-SOLVER_PACKAGES = "astrometry.net astrometry-data-tycho2-07-littleendian astrometry-data-tycho2-10-19-littleendian"
+SOLVER_PACKAGES = "astrometry.net astrometry-data-tycho2"
+STAR_CATALOGUE = "index-tycho2-07.littleendian.fits"
+"""The index that is also the catalogue by which solutions are checked."""
 
 
 def check_temperature(profile: Profile, root: Path = Path("/")) -> Iterator[CheckResult]:
@@ -109,3 +111,9 @@ def check_solvers(root: Path = Path("/")) -> Iterator[CheckResult]:
         count = sum(len(list(folder.glob("index-*.fits"))) for folder in folders)
         detail = f"{count} index files" if count else "no index files"
         yield CheckResult("solver.indexes", "ok" if count else "warn", detail, "" if count else hint)
+    has_catalogue = any((root / folder / STAR_CATALOGUE).is_file() for folder in INDEXES)
+    yield CheckResult(
+        "solver.catalogue", "ok" if has_catalogue else "warn",
+        "Tycho-2, to check solutions" if has_catalogue else "no Tycho-2 to check solutions",
+        "" if has_catalogue else hint,
+    )  # fmt: skip
