@@ -5,6 +5,8 @@ DEMO := .venv-demo
 PREFIX ?= $(HOME)/.local
 INSTALLED := $(PREFIX)/share/galaxy-edge/env
 TEST := .venv-test
+FOR ?= desktop-x86
+DEVICE_PYTHON ?= 3.11
 EXTRAS := train,study,detector,export,bench,dev
 # Two workers, each with whole files; files with slow tests come first (tests/conftest.py).
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -12,7 +14,7 @@ PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo install uninstall fmt lint types test-fast tests test sign-models clean
+.PHONY: help demo install uninstall deb fmt lint types test-fast tests test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +75,11 @@ $(TEST)/ready: pyproject.toml constraints/workstation.txt
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints/workstation.txt --editable '.[$(EXTRAS)]'
 	touch $@
+
+deb: $(TEST)/ready  ## Make a Debian package in dist/: make deb FOR=raspberry-pi-5 DEVICE_PYTHON=3.13
+	$(TEST)/bin/galaxy-edge wheelhouse --for $(FOR) --python $(DEVICE_PYTHON) --out build/wheels-$(FOR)-$(DEVICE_PYTHON)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TEST)/bin/python -m galaxy_edge.devices.deploy.debian \
+		build/wheels-$(FOR)-$(DEVICE_PYTHON) dist
 
 sign-models: $(TEST)/ready  ## Sign the shipped bundles after one was replaced: make sign-models KEY=PATH/release.key
 	$(TEST)/bin/python -m galaxy_edge.models.release --key "$(KEY)"

@@ -18,8 +18,8 @@ _TEMPLATE = """\
 # Made by galaxy-edge service install, which replaces it: add changes with systemctl edit {name}.
 [Unit]
 Description=galaxy-edge: find galaxies in what the telescope sees
-Wants=network-online.target
-After=network-online.target time-sync.target
+Wants={modules}
+After=network.target time-sync.target {modules}
 StartLimitIntervalSec=0
 
 [Service]
@@ -69,6 +69,13 @@ WantedBy=multi-user.target
 _DEVICES = ("char-video4linux", "char-media", "char-dma_heap", "char-usb_device", "char-apex", "char-drm")
 """Cameras, libcamera's memory, and the Edge TPU on USB and PCIe, by the names of /proc/devices."""
 
+_MODULES = ("videodev", "usbcore", "drm", "apex")
+"""Kernel modules that give these devices their numbers.
+
+systemd ignores a ``DeviceAllow`` whose name has no number yet when the service starts: a camera that is plugged in
+later would be refused for ever.
+"""
+
 _HOMES = (Path("/", "home"), Path("/", "root"), Path("/", "run", "user"))
 """The folders that ``ProtectHome`` hides."""
 
@@ -92,6 +99,7 @@ def unit_text(
     limits += "".join(f"LoadCredential={name}:{_escape(str(path))}\n" for name, path in credentials.items())
     return _TEMPLATE.format(
         name=NAME, user=USER, state=STATE, groups=" ".join(groups), limits=limits,
+        modules=" ".join(f"modprobe@{module}.service" for module in _MODULES),
         command=" ".join(map(quote, command)), home=_protect_home(sys.prefix),
         devices="".join(f"DeviceAllow={device} rw\n" for device in _DEVICES),
     )  # fmt: skip

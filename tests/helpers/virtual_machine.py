@@ -10,6 +10,7 @@ import base64
 import gzip
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 NEEDED = ("qemu-system-x86_64", "mmdebstrap", "busybox", "cpio", "xz", "depmod", "modprobe")
@@ -67,31 +68,11 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
 
     Only /run can be written to; everything else is this machine's file system, read-only.
     """
-    version = next((root / "usr/lib/modules").iterdir()).name
+    version = version_of(root)
     tree = folder / "initramfs"
-    for name in ("bin", "modules", "mnt", "proc", "sys", "dev"):
-        (tree / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
-    paths = []
-    for module in MODULES:
-        listing = subprocess.run(
-            ["modprobe", "-d", root, "-S", version, "--show-depends", module],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        paths += [line.split()[1] for line in listing.splitlines() if line.startswith("insmod")]
-    for number, path in enumerate(dict.fromkeys(paths), 10):
-        content = subprocess.run(["xz", "-dc", path], check=True, capture_output=True).stdout
-        (tree / "modules" / f"{number}-{Path(path).name.removesuffix('.xz')}").write_bytes(content)
+    make_tree(tree, root, MODULES, INIT)
     (tree / "script").write_bytes(base64.b64encode(script.encode()))
-    (tree / "init").write_text(INIT)
-    (tree / "init").chmod(0o755)
-    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
-    archive = subprocess.run(
-        ["cpio", "-o", "-H", "newc", "--quiet"], input=names.encode(), cwd=tree, check=True, capture_output=True
-    ).stdout
-    (folder / "initrd.gz").write_bytes(gzip.compress(archive, 1))
+    (folder / "initrd.gz").write_bytes(gzip.compress(pack(tree), 1))
     done = subprocess.run(
         [
             "qemu-system-x86_64",
@@ -120,3 +101,42 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
     )
     output = done.stdout.decode(errors="replace").replace("\r\n", "\n")
     return output.split("=== begin\n", 1)[1].split("=== end", 1)[0]
+
+
+def version_of(root: Path) -> str:
+    """Return the version of an unpacked kernel."""
+    return next((root / "usr/lib/modules").iterdir()).name
+
+
+def module_paths(root: Path, names: Sequence[str]) -> list[Path]:
+    """Return the files of kernel modules and of those that they need, in the order of their loading."""
+    paths = []
+    for name in names:
+        listing = subprocess.run(
+            ["modprobe", "-d", root, "-S", version_of(root), "--show-depends", name],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        paths += [line.split()[1] for line in listing.splitlines() if line.startswith("insmod")]
+    return [root / "usr/lib" / path.partition("/lib/")[2] for path in dict.fromkeys(paths)]
+
+
+def make_tree(tree: Path, root: Path, modules: Sequence[str], init: str) -> None:
+    """Fill the tree of an initramfs: busybox, kernel modules, and a script that runs first."""
+    for name in ("bin", "modules", "mnt", "proc", "sys", "dev"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    for number, path in enumerate(module_paths(root, modules), 10):
+        content = subprocess.run(["xz", "-dc", path], check=True, capture_output=True).stdout
+        (tree / "modules" / f"{number}-{path.name.removesuffix('.xz')}").write_bytes(content)
+    (tree / "init").write_text(init)
+    (tree / "init").chmod(0o755)
+
+
+def pack(tree: Path) -> bytes:
+    """Return a tree as a cpio archive."""
+    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
+    return subprocess.run(
+        ["cpio", "-o", "-H", "newc", "--quiet"], input=names.encode(), cwd=tree, check=True, capture_output=True
+    ).stdout

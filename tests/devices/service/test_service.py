@@ -45,6 +45,15 @@ def test_the_unit_has_the_memory_limit_and_credentials():
         assert f"\n{line}\n" in text
 
 
+def test_the_start_waits_for_drivers_but_not_for_a_network():
+    """Waiting for a network that is not there takes one to two minutes; a device without a driver yet is not allowed."""
+    text = unit_text(["--camera", "0"], PI, {}, [])
+    assert re.search(
+        r"^Wants=(.*modprobe@videodev\.service.*)\nAfter=network\.target time-sync\.target \1$", text, re.M
+    )
+    assert "network-online" not in text
+
+
 def test_nothing_in_an_argument_is_expanded():
     assert quote('a b$HOME%n"\\') == '"a b$$HOME%%n\\"\\\\"'
     with pytest.raises(UsageError, match="line break"):
