@@ -1,7 +1,7 @@
-"""Make a Debian package of a wheelhouse: an environment in /usr/lib/galaxy-edge that needs no network.
+"""Make a Debian package of a wheelhouse.
 
-It is for one architecture and one version of Python, thus for one Debian release. Nothing is downloaded or compiled
-when it is installed.
+It is an environment in /usr/lib/galaxy-edge, for one architecture and one version of Python, thus for one Debian
+release. Nothing is downloaded or compiled when it is installed.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _install_wheels(wheelhouse: Wheelhouse, prefix: Path) -> None:
 
 
 def _write_texts(root: Path, version: str, now: int) -> None:
-    """Write the link in /usr/bin, udev's rules, and what Debian wants of each package."""
+    """Write the link in /usr/bin, udev's rules, and what Debian requires."""
     (root / "usr/bin").mkdir()
     (root / f"usr/bin/{OWN_NAME}").symlink_to(f"../lib/{OWN_NAME}/bin/{OWN_NAME}")
     documents = root / f"usr/share/doc/{OWN_NAME}"
@@ -146,7 +146,10 @@ def _run(command: list[str], name: str, environment: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Make a package of a wheelhouse: ``python -m galaxy_edge.devices.deploy.debian WHEELHOUSE OUT``."""
+    """Make a package of a wheelhouse.
+
+    ``python -m galaxy_edge.devices.deploy.debian WHEELHOUSE OUT [COMPRESSION]``
+    """
     wheelhouse, out = map(Path, sys.argv[1:3])
     print(make_deb(load_wheelhouse(wheelhouse), out, *sys.argv[3:4]))
 

@@ -1,4 +1,4 @@
-"""Texts of the Debian package: its control file, maintainer scripts, udev's rules and documents."""
+"""Texts of the Debian package: control, scripts, udev's rules, documents."""
 
 PROGRAM = """\
 #!/usr/lib/galaxy-edge/bin/python3

@@ -73,7 +73,7 @@ _MODULES = ("videodev", "usbcore", "drm", "apex")
 """Kernel modules that give these devices their numbers.
 
 systemd ignores a ``DeviceAllow`` whose name has no number yet when the service starts: a camera that is plugged in
-later would be refused for ever.
+later would always be refused.
 """
 
 _HOMES = (Path("/", "home"), Path("/", "root"), Path("/", "run", "user"))

@@ -1,6 +1,6 @@
-"""A virtual machine that systemd starts, with a disk of its own and a shell on its serial port.
+"""A virtual machine that systemd starts, with a disk of its own.
 
-It can lose its power: its process is killed, and what the guest had not written to its disk is lost.
+A shell answers on its serial port. It can lose its power: its process is killed, and what the guest had not written to its disk is lost.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ exec /bin/busybox switch_root /mnt /sbin/init
 
 
 def prepare_root(root: Path, kernel: Path) -> None:
-    """Add the modules of a kernel, the shell, and a fixed machine name to a Debian root with systemd."""
+    """Add a kernel's modules and the shell to a Debian root with systemd."""
     version = virtual_machine.version_of(kernel)
     for path in virtual_machine.module_paths(kernel, ("ext4", "virtio_blk", "vivid")):
         target = root / "usr/lib/modules" / path.relative_to(kernel / "usr/lib/modules")

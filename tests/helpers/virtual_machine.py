@@ -109,7 +109,10 @@ def version_of(root: Path) -> str:
 
 
 def module_paths(root: Path, names: Sequence[str]) -> list[Path]:
-    """Return the files of kernel modules and of those that they need, in the order of their loading."""
+    """Return the files of kernel modules in the order of their loading.
+
+    Those that they need are included.
+    """
     paths = []
     for name in names:
         listing = subprocess.run(
@@ -123,7 +126,7 @@ def module_paths(root: Path, names: Sequence[str]) -> list[Path]:
 
 
 def make_tree(tree: Path, root: Path, modules: Sequence[str], init: str) -> None:
-    """Fill the tree of an initramfs: busybox, kernel modules, and a script that runs first."""
+    """Fill the tree of an initramfs: busybox, modules, a first script."""
     for name in ("bin", "modules", "mnt", "proc", "sys", "dev"):
         (tree / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox"), tree / "bin/busybox")

@@ -1,4 +1,7 @@
-"""The Debian package, installed in a fresh Debian, and its service in a virtual machine that loses its power."""
+"""The Debian package in a fresh Debian, and its service in a virtual machine.
+
+The machine loses its power.
+"""
 
 import json
 import os
@@ -62,7 +65,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def station(root, tmp_path_factory):
-    """What a station reports: installed, hung, killed, without power, and without its camera."""
+    """What a station reports: without power, hung, killed, without camera."""
     missing = systemd_machine.missing()
     if missing:
         pytest.skip(f"needs {', '.join(missing)} for a virtual machine that systemd starts")
@@ -125,7 +128,7 @@ def test_the_package_runs_in_a_fresh_debian(root):
 
 
 def test_the_service_reports_ready_and_is_restarted(station):
-    """Type=notify ends the start at the first frame; a run that hangs and one that is killed are replaced."""
+    """The start ends at the first frame; hung and killed runs are replaced."""
     print(f"\nboot to the first event, emulated: {station['seconds to the first event']:.0f} s")
     assert "the service is installed" in station["installed"]
     for line in ("Type=notify", "User=galaxy-edge", "UnitFileState=enabled", "NRestarts=0"):

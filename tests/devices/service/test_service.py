@@ -46,7 +46,10 @@ def test_the_unit_has_the_memory_limit_and_credentials():
 
 
 def test_the_start_waits_for_drivers_but_not_for_a_network():
-    """Waiting for a network that is not there takes one to two minutes; a device without a driver yet is not allowed."""
+    """Without it, a start takes minutes longer, or a camera is refused.
+
+    systemd waits for an absent network for one to two minutes, and allows only devices whose driver is loaded.
+    """
     text = unit_text(["--camera", "0"], PI, {}, [])
     assert re.search(
         r"^Wants=(.*modprobe@videodev\.service.*)\nAfter=network\.target time-sync\.target \1$", text, re.M
