@@ -51,6 +51,7 @@ COMMANDS = {
     "networks.models": "List the sizes of the networks.",
     "networks.bundle": "Describe, compare, sign and verify model bundles.",
     "events": "List, look up, export, prune and back up events.",
+    "sky.view": "Show in a browser what runs left.",
     "sky.report": "Write one HTML page of a night.",
     "config": "Show, check and create galaxy-edge.toml.",
 }

@@ -118,7 +118,7 @@ view_options = option_group(
 @view_options
 @sky_options
 @service_options
-def run(as_json: bool, **options: Any) -> None:
+def run(as_json: bool, timings: bool, **options: Any) -> None:
     """Detect, crop and classify galaxies in the images of SOURCE."""
     from ..runtime.session import Session
 
@@ -144,7 +144,7 @@ def run(as_json: bool, **options: Any) -> None:
     if session.deadline.is_set:
         request_quick_exit()
     report = _write_report(session, place) if has_report else {}
-    print_summary(stats, session.output.places() | report if session.output else {}, as_json)
+    print_summary(stats, session.output.places() | report if session.output else {}, as_json, timings)
     if stats.failure:
         raise stats.failure
     if discarded:

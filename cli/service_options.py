@@ -63,6 +63,7 @@ output_options = option_group(
     "Output",
     click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder."),
     click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per frame; messages go to stderr."),
+    click.option("--timings", is_flag=True, help="Print the time of each stage and the memory at the end."),
     click.option("--show", is_flag=True, help="Show the frames in a window."),
     click.option(
         "--quota", type=SIZE, metavar="SIZE",

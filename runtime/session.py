@@ -268,5 +268,5 @@ def _open_source(config: RunConfig, stretch: Stretch) -> Source:
     development = Development(config.stretch, stretch, config.debayer == "full")
     return open_source(
         config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out, development=development,
-        wait=config.waits,
+        wait=config.waits, repeats=config.web is not None and config.max_frames is None,
     )  # fmt: skip

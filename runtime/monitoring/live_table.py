@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ...models.naming import display_name
+from ...models.naming import display_name, plain_name
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from .console import PlainConsole
@@ -72,22 +72,16 @@ class LiveTable:
         return table
 
 
-def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
-    """Print the results, the time of each stage and the output paths.
+def print_summary(stats: RunStats, places: dict[str, Path], err: bool, timings: bool = False) -> None:
+    """Print what was found, faults of the run and the output paths.
 
-    To stderr if `err`.
+    To stderr if `err`; with `timings`, also the time of each stage and the memory.
     """
     console = PlainConsole(stderr=err)
     if stats.stopped:
         console.print("stopped on request" if stats.failure else "stopped on request; everything is written")
-    table = Table(title="time of the stages")
-    for heading in ("stage", "count", "median ms", "p95 ms"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for stage, row in stats.stages.items():
-        table.add_row(stage, str(row["count"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}")
-    console.print(table)
-    rate = stats.frames / stats.seconds if stats.seconds else 0.0
-    console.print(f"{rate:.1f} frames per second, peak memory {stats.peak_memory_mib:.0f} MiB")
+    if timings:
+        _print_timings(stats, console)
     if stats.bad_pictures:
         console.print(f"{stats.bad_pictures} images could not be read and were skipped")
     if stats.dropped:
@@ -98,14 +92,50 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
         console.print(f"the camera was lost and reopened {stats.reopened} times")
     if stats.hung:
         console.print(f"{stats.hung} frames were abandoned because an inference hung")
-    counts = "; ".join(f"{name} ({count})" for name, count in stats.classes.most_common())
-    frames, galaxies = "frame" if stats.frames == 1 else "frames", "galaxy" if stats.events == 1 else "galaxies"
-    found = Text(f"{stats.frames} {frames}, {stats.events} {galaxies}", "bold")
-    console.print(found + Text(f": {counts}") if counts else found, soft_wrap=True)
+    console.print(Text(found_text(stats.events, stats.classes), "bold"), soft_wrap=True)
     if stats.not_galaxies:
         console.print(f"not galaxies: {'; '.join(sorted(stats.not_galaxies))}", soft_wrap=True, highlight=False)
+    rate = f", {stats.frames / stats.seconds:.1f} per second" if stats.seconds and stats.frames > 1 else ""
+    console.print(f"{count_text(stats.frames, 'frame')} in {stats.seconds:.0f} s{rate}")
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 frame``, ``2 frames``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def found_text(galaxies: int, classes: Counter[str]) -> str:
+    """Return what was found as a sentence.
+
+    Args:
+        galaxies: number of objects.
+        classes: number of objects by displayed name.
+    """
+    if not galaxies:
+        return "Found no galaxies."
+    names = Counter[str]()
+    for name, count in classes.items():
+        names[_without_noun(plain_name(name))] += count
+    total = f"Found {galaxies:,} {'galaxy' if galaxies == 1 else 'galaxies'}"
+    shapes = ", ".join(f"{count:,} {name}" for name, count in names.most_common() if name)
+    return f"{total}: {shapes}." if shapes else f"{total}."
+
+
+def _without_noun(name: str) -> str:
+    """Return a name without the word galaxy: ``spiral with tight arms``."""
+    return name.replace(", ", " with ").replace(" galaxy", "").removeprefix("galaxy ")
+
+
+def _print_timings(stats: RunStats, console: PlainConsole) -> None:
+    table = Table(title="time of the stages")
+    for heading in ("stage", "count", "median ms", "p95 ms"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage, row in stats.stages.items():
+        table.add_row(stage, str(row["count"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}")
+    console.print(table)
+    console.print(f"peak memory {stats.peak_memory_mib:.0f} MiB")
 
 
 def make_progress(description: str, console: Console, transient: bool = False, style: str = "none") -> Progress:

@@ -58,5 +58,9 @@ class StatusLine:
         if self._clock() - self._logged_at < self._interval:
             return
         self._logged_at = self._clock()
+        frames = f"{stats.frames} frame{'' if stats.frames == 1 else 's'}"
+        galaxies = f"{stats.events} {'galaxy' if stats.events == 1 else 'galaxies'}"
         rate = stats.frames / stats.seconds if stats.seconds else 0.0
-        logger.info("%d frames, %d galaxies, %.1f frames/s", stats.frames, stats.events, rate)
+        logger.info(
+            "%s, %d %s, %.1f frames/s", frames, stats.events, "galaxy" if stats.events == 1 else "galaxies", rate
+        )

@@ -8,7 +8,9 @@ The image is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path i
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,26 +34,45 @@ STOPS = (
     (780, 700, 260),
 )
 FRAMES_PER_LEG = 16
+LOOP_RATE = 5.0
+"""Frames per second of a demo that repeats."""
 
 
 class DemoSource:
-    """A fixed number of frames along a tour of the shipped sky."""
+    """Frames along a tour of the shipped sky.
+
+    Args:
+        repeats: whether the tour returns to its start and repeats without end, at `LOOP_RATE`, as a camera does;
+            otherwise it has a fixed number of frames, which come as fast as they are processed.
+    """
 
     name = "demo"
     continuous = True
-    live = False
     reopened = 0
     bad = 0
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: bool = False) -> None:
         content = (Path(__file__).with_name("sky") / SKY).read_bytes()
         self.sky = decode_image(content, SKY).pixels
-        self.length: int | None = FRAMES_PER_LEG * (len(STOPS) - 1)
+        self.live = repeats
+        self.length: int | None = None if repeats else FRAMES_PER_LEG * (len(STOPS) - 1)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield 640x480 frames along the tour."""
-        stops = np.asarray(STOPS, np.float64)
-        number = 0
+        if not self.live:
+            yield from self._tour(STOPS, 0)
+            return
+        number, due = 0, time.monotonic()
+        while True:
+            for frame in self._tour((*STOPS, STOPS[0]), number):
+                time.sleep(max(0.0, due - time.monotonic()))
+                due = max(due, time.monotonic() - 1.0) + 1 / LOOP_RATE
+                yield replace(frame, time=datetime.datetime.now(datetime.UTC))
+                number = frame.number + 1
+
+    def _tour(self, views: tuple[tuple[int, int, int], ...], number: int) -> Iterator[Frame]:
+        """Yield the frames of one tour, numbered from `number`."""
+        stops = np.asarray(views, np.float64)
         for start, end in pairwise(stops):
             for step in range(FRAMES_PER_LEG):
                 fraction = step / FRAMES_PER_LEG

@@ -30,6 +30,7 @@ def open_source(
     out: Path | None = None,
     development: Development | None = None,
     wait: bool = False,
+    repeats: bool = False,
 ) -> Source:
     """Open the source that ``--camera`` names.
 
@@ -41,6 +42,7 @@ def open_source(
         at_once: images of a folder or zip that are decoded at the same time.
         out: the output folder; if it is inside a folder of images, its files are not read.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+        repeats: whether the demo repeats without end.
         wait: whether to wait for a camera or stream that is absent now.
 
     Raises:
@@ -53,7 +55,7 @@ def open_source(
     if camera == "demo":
         from .demo import DemoSource
 
-        return DemoSource()
+        return DemoSource(repeats)
     if camera.startswith("watch:"):
         from .watched_folder import WatchedFolderSource
 

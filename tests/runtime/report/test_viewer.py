@@ -1,0 +1,73 @@
+"""The server of `galaxy-edge view`: the page, files of known names, and nothing else."""
+
+import http.client
+import threading
+
+import pytest
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.report.viewer import Viewer
+from helpers.tracks import frame, named, output, record, track
+
+
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("view") / "out"
+    out = output(folder)
+    out.frame(frame(0), named(), record(0))
+    out.events([track(1, 0, ended=True)])
+    out.close(1, 0)
+    (folder / "token").write_text("secret")
+    (folder / "sheet-0002.jpg").symlink_to(folder / "token")
+    viewer = Viewer(folder, 0)
+    thread = threading.Thread(target=viewer.serve)
+    thread.start()
+    yield viewer
+    viewer.close()
+    thread.join(10)
+
+
+def get(viewer, path, **headers):
+    host = viewer.url.split("/")[2]
+    connection = http.client.HTTPConnection(host, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Host": host, **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_the_page_shows_the_night_and_links_to_files(viewer):
+    status, page = get(viewer, "/")
+    assert status == 200 and b"<dt>objects</dt><dd>1<" in page
+    assert b'href="files/sheet-0001.jpg"' in page and b'href="files/frames-0001.jsonl"' in page
+    status, sheet = get(viewer, "/files/sheet-0001.jpg")
+    assert status == 200 and sheet.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/token",
+        "/files/../out/token",
+        "/files/%2e%2e/out/token",
+        "/token",
+        "/files/sheet-0002.jpg",
+        "/files/",
+        "/x",
+    ],
+)
+def test_nothing_else_is_served(viewer, path):
+    """The folder holds the token of the live page, and a link may lead anywhere."""
+    status, content = get(viewer, path)
+    assert status == 404 and b"secret" not in content
+
+
+def test_a_name_of_another_site_is_refused(viewer):
+    """A page in the browser could otherwise read the events through a name of its own."""
+    assert get(viewer, "/", Host="evil.example:8080")[0] == 403
+
+
+def test_a_folder_without_runs_is_refused_at_the_start(tmp_path):
+    with pytest.raises(UsageError, match="nowhere"):
+        Viewer(tmp_path / "nowhere", 0)
