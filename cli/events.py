@@ -94,15 +94,31 @@ def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> Non
         click.echo(json_line([row.to_dict() for row in rows]))
     elif format == "csv":
         sys.stdout.write(as_csv(rows))
-    else:
+    elif rows:
         _print_table(rows)
         click.echo("?: the class is a guess; +: still in sight")
+    else:
+        click.echo(_why_none(folder, conditions["name"]))
+
+
+def _why_none(folder: Path, name: str | None) -> str:
+    """Return why no event is listed, with the classes that there are."""
+    from ..runtime.events.queries import class_counts
+
+    classes = class_counts(folder)
+    if not classes:
+        return f"there are no events in {printable_name(str(folder))} yet"
+    if name and not any(known.startswith(name) for known in classes):
+        listed = ", ".join(f"{printable_name(known)} ({count})" for known, count in classes.items())
+        return f"no event has a class that begins with '{printable_name(name)}'; there are: {listed}"
+    return "no event meets these conditions"
 
 
 def _print_table(rows: list[EventRow]) -> None:
     """Print a line for each event.
 
-    A narrow terminal shortens the class, never the id that `events show` takes.
+    A narrow terminal shortens class and file, never the id that `events show` takes. Without a terminal, the table has
+    no lines.
     """
     from rich import box
     from rich.table import Table
@@ -111,9 +127,11 @@ def _print_table(rows: list[EventRow]) -> None:
     from ..models.naming import GROUP_LABELS, sure_group
     from ..runtime.monitoring.console import PlainConsole
 
-    table = Table("event", "first seen (UTC)", "class", "score", "frames", box=box.SIMPLE_HEAD, pad_edge=False)
+    style = box.SIMPLE_HEAD if sys.stdout.isatty() else None
+    heads = ("event", "first seen (UTC)", "class", "score", "frames", "file")
+    table = Table(*heads, box=style, pad_edge=False, header_style="bold" if style else "")
     for column in table.columns:
-        column.no_wrap = column.header != "class"
+        column.no_wrap = column.header not in ("class", "file")
     for row in rows:
         group = sure_group(row.probabilities) if row.sure is False else None
         name = f"{row.name} {row.probability:.2f}{' ?' if row.sure is False else ''}"
@@ -125,6 +143,7 @@ def _print_table(rows: list[EventRow]) -> None:
             Text(name, no_wrap=True, overflow="ellipsis"),
             f"{row.score:.2f}",
             f"{row.frames}{'' if row.state == 'ended' else ' +'}",
+            Text(row.source, no_wrap=True, overflow="ellipsis"),
         )
     table.columns[0].min_width = max((len(row.id) for row in rows), default=0)
     PlainConsole(width=None if sys.stdout.isatty() else WIDE).print(table)
@@ -137,7 +156,7 @@ def _print_table(rows: list[EventRow]) -> None:
 def show(folder: Path, as_json: bool, event: str) -> None:
     """Show all fields of one event.
 
-    EVENT is its id, e.g. 1f0c22aa-00012.
+    EVENT is its id, e.g. 1f0c22aa-00012, or its number in the latest run, e.g. 12.
     """
     from ..runtime.events.queries import get_event
 

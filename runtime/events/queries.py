@@ -15,6 +15,7 @@ from .maintenance import give_space_back
 from .reader import open_for_reading, running_run
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
+NUMBER = re.compile(r"\d{1,9}")
 CLOCK_SET = "2020"
 """A run that began earlier began on a machine whose clock was not set: its events have no usable age."""
 
@@ -74,16 +75,25 @@ def query_events(folder: Path, query: Query) -> list[EventRow]:
         return [event_row(folder, row, running) for row in reversed(rows.fetchall())]
 
 
+def class_counts(folder: Path) -> dict[str, int]:
+    """Return the number of events by class, the most frequent first."""
+    with open_for_reading(folder) as database:
+        rows = database.execute("SELECT class, count(*) FROM told GROUP BY class ORDER BY count(*) DESC, class")
+        return dict(rows.fetchall())
+
+
 def get_event(folder: Path, event: str) -> EventRow:
-    """Return the event with an id.
+    """Return the event with an id, or with a number in the latest run that has events.
 
     Raises:
         NoSuchEvent: it does not exist.
     """
-    if ID.fullmatch(event):
-        uid, number = event.split("-")
+    if ID.fullmatch(event) or NUMBER.fullmatch(event):
+        uid, _, number = event.rpartition("-")
+        run = "uid = ?" if uid else "run = (SELECT max(run) FROM event)"
+        values = (uid, int(number)) if uid else (int(number),)
         with open_for_reading(folder) as database:
-            row = database.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
+            row = database.execute(f"SELECT * FROM told WHERE {run} AND number = ?", values).fetchone()
             running = running_run(folder, database)
         if row:
             return event_row(folder, row, running)

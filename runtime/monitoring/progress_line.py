@@ -61,6 +61,4 @@ class StatusLine:
         frames = f"{stats.frames} frame{'' if stats.frames == 1 else 's'}"
         galaxies = f"{stats.events} {'galaxy' if stats.events == 1 else 'galaxies'}"
         rate = stats.frames / stats.seconds if stats.seconds else 0.0
-        logger.info(
-            "%s, %d %s, %.1f frames/s", frames, stats.events, "galaxy" if stats.events == 1 else "galaxies", rate
-        )
+        logger.info("%s, %s, %.1f frames/s", frames, galaxies, rate)

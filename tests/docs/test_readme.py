@@ -52,6 +52,7 @@ def test_every_command_works(small_data, tmp_path):
         **{f"GALAXY_EDGE_TRAIN_DETECTOR_{key}": value for key, value in short.items()},
         "GALAXY_EDGE_TRAIN_CLASSIFIER_EPOCHS": "1",
         "GALAXY_EDGE_EXPORT_FORCE": "1",
+        "GALAXY_EDGE_RUN_MAX_FRAMES": "40",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     for line in COMMANDS:

@@ -215,6 +215,18 @@ def test_commands_print_what_is_stored(nights):
     assert json.loads(run("prune", "--before", "1h", "--json"))["events"] == 4
 
 
+def test_a_list_names_files_and_what_is_not_there(nights):
+    """A user looks for the image of a galaxy, and mistypes a class."""
+    table = galaxy_edge_in_process("events", "list", "--in", nights).stdout
+    assert "file" in table.splitlines()[0] and "\u2500" not in table
+    latest = query_events(nights, Query())[-1]
+    assert latest.source in table
+    shown = galaxy_edge_in_process("events", "show", "--in", nights, str(latest.number)).stdout
+    assert f"id: {latest.id}" in shown
+    none = galaxy_edge_in_process("events", "list", "--in", nights, "--class", "spirall").stdout
+    assert f"begins with 'spirall'; there are: {latest.name} (" in none
+
+
 def test_pipes_and_links_are_written_to_and_not_replaced(nights, tmp_path):
     """Renaming onto /dev/stdout replaced the device by a file forevery program."""
     os.mkfifo(tmp_path / "pipe")
