@@ -83,7 +83,7 @@ def class_counts(folder: Path) -> dict[str, int]:
 
 
 def get_event(folder: Path, event: str) -> EventRow:
-    """Return the event with an id, or with a number in the latest run that has events.
+    """Return the event with an id, or with a number in the latest run.
 
     Raises:
         NoSuchEvent: it does not exist.

@@ -59,7 +59,7 @@ class Viewer:
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def serve(self) -> None:
-        """Serve until `close` is called, from another thread, or the process is interrupted."""
+        """Serve until `close` is called from another thread, or Ctrl-C."""
         try:
             self._server.serve_forever(poll_interval=0.2)
         finally:
@@ -80,7 +80,7 @@ def page_with_files(folder: Path, night: str | None, place: Place | None) -> str
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:
-    """Return the names of the files that are served, and what they are, the latest first."""
+    """Return the files that are served and their kinds, the latest first."""
     names = sorted((path.name for path in folder.iterdir() if path.is_file()), reverse=True)
     kinds = [(name, pattern) for name in names for pattern in FILES if re.fullmatch(pattern, name)]
     return [(name, FILES[pattern][0]) for name, pattern in kinds]
@@ -101,8 +101,8 @@ def _handler(folder: Path, page: Callable[[], str]) -> type[BaseHTTPRequestHandl
             path = unquote(urlsplit(self.path).path)
             if path == "/":
                 try:
-                    content = page().encode()
-                    self._send(io.BytesIO(content), len(content), "text/html; charset=utf-8")
+                    shown = page().encode()
+                    self._send(io.BytesIO(shown), len(shown), "text/html; charset=utf-8")
                 except UserError as error:
                     self.send_error(HTTPStatus.NOT_FOUND, str(error).splitlines()[0])
                 return

@@ -1,4 +1,4 @@
-"""The server of `galaxy-edge view`: the page, files of known names, and nothing else."""
+"""The server of `galaxy-edge view`: page, files of known names, nothing else."""
 
 import http.client
 import threading
@@ -64,7 +64,7 @@ def test_nothing_else_is_served(viewer, path):
 
 
 def test_a_name_of_another_site_is_refused(viewer):
-    """A page in the browser could otherwise read the events through a name of its own."""
+    """A page in the browser could otherwise read the events by its own name."""
     assert get(viewer, "/", Host="evil.example:8080")[0] == 403
 
 
