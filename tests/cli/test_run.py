@@ -48,7 +48,7 @@ def test_json_lines_keep_the_contract(night, tiny_models, tmp_path):
 def test_a_run_leaves_events_crops_sheet_and_timings(night, tiny_models, tmp_path):
     """What the README promises of the output folder and of the summary."""
     out = tmp_path / "out"
-    done = run(night, tiny_models, out)
+    done = run(night, tiny_models, out, "--timings")
     assert done.returncode == 0, done.stderr
     events = rows(out, "SELECT source, class, probability, x0, x1, crop, first_frame FROM event ORDER BY number")
     assert [event[0] for event in events].count("c.png") >= 2
@@ -61,7 +61,7 @@ def test_a_run_leaves_events_crops_sheet_and_timings(night, tiny_models, tmp_pat
     assert cv2.imread(str(out / "sheet-0001.jpg")).shape[0] >= 480
     for stage in ("read", "preprocess", "detect", "decode", "classify", "write"):
         assert stage in done.stdout
-    assert "frames per second" in done.stdout and "peak memory" in done.stdout
+    assert "3 frames in " in done.stdout and "Found " in done.stdout and "peak memory" in done.stdout
     assert str(out / "events.sqlite") in done.stdout.replace("\n", "")
 
 
