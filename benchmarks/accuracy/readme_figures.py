@@ -1,11 +1,10 @@
-"""Generate the tables of figures in README.md.
+"""Generate the tables of figures in README.md and docs/benchmarks.md.
 
 They come from the saved results of the shipped bundles.
 
 ``galaxy-edge study evaluate-detectors --again 'ours, shipped=models/shipped/galaxy-detector'`` measures a shipped
-detector; before, README.md has the figures of its export. ``python -m galaxy_edge.benchmarks.accuracy.readme_figures``
-updates README.md. A test
-checks that README.md is up to date.
+detector; before, the pages have the figures of its export. ``python -m galaxy_edge.benchmarks.accuracy.readme_figures``
+updates both. A test checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -27,6 +26,10 @@ from .records.saved import SavedMetrics
 from .report import NAMES
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
+SUMMARY = "<!-- summary: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /summary -->"
+BENCHMARKS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+SUMMARY_ROWS = ("lco_messier", "deepsky_frames", "sdss_starfields", "gz_frames")
+"""Situations of the short table: frames of amateurs' telescopes first."""
 README = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).parents[2] / "training" / "results"
 TEST = RESULTS / "telescopes-seed1.json"
@@ -103,6 +106,41 @@ def _manifest_lines(manifest: Manifest) -> list[str]:
     return lines
 
 
+def summary() -> str:
+    """Return the short table of README.md: at the operating threshold, with 95 % intervals."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect")
+    row = next((row for row in read_saved(RESULTS).detectors if row.bundle == bundle.hash), None)
+    if row is None:
+        return "The shipped detector has not been measured against all baselines yet.\n"
+    cells = [_summary_cells(name, row.int8[name]) for name in SUMMARY_ROWS if name in row.int8]
+    head = ["int8, frames never trained on", "galaxies", "found", "right boxes", "false per frame without galaxies"]
+    test = StudyResult.from_dict(json.loads(TEST.read_text(encoding="utf-8"))).scores["int8"]
+    shares = [
+        f"{getattr(test, key):.2f}{interval_text(_interval(test, key), 2)}" for key in ("accuracy", "coarse_accuracy")
+    ]
+    return "\n".join(
+        [
+            *markdown_table(head, cells),
+            "",
+            f"The classifier names {shares[0]} of {test.images} test images rightly by nine classes, {shares[1]} by four "
+            "groups. In brackets: 95 % intervals.",
+            "",
+        ]
+    )
+
+
+def _summary_cells(name: str, metrics: SavedMetrics) -> list[str]:
+    counts = metrics.operating
+    boxes = counts.boxes if counts else 0
+    shares = [
+        f"{value:.2f}{interval_text(metrics.interval(key), 2)}" if boxes and (value := getattr(metrics, key)) is not None
+        else "" for key in ("recall", "precision")
+    ]  # fmt: skip
+    rate = metrics.fp_per_frame
+    false = f"{rate:.2f}{interval_text(metrics.interval('fp_per_frame'), 2)}" if counts and rate is not None else ""
+    return [NAMES[name], str(boxes or ""), *shares, false]
+
+
 def _pair_of_export(metrics: dict[str, Any]) -> str:
     return f"{metrics['map50']:.2f} ({metrics['map']:.2f})"
 
@@ -175,10 +213,14 @@ def _pair(metrics: SavedMetrics) -> str:
 
 
 def with_current_figures(text: str) -> str:
-    """Return README's text with the tables between the markers replaced."""
-    before, rest = text.split(BEGIN, 1)
-    return before + BEGIN + figures() + END + rest.split(END, 1)[1]
+    """Return a page with the tables between the markers replaced."""
+    for (begin, end), content in (((BEGIN, END), figures), (SUMMARY, summary)):
+        if begin in text:
+            before, rest = text.split(begin, 1)
+            text = before + begin + content() + end + rest.split(end, 1)[1]
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(with_current_figures(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (README, BENCHMARKS):
+        page.write_text(with_current_figures(page.read_text(encoding="utf-8")), encoding="utf-8")

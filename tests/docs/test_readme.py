@@ -1,6 +1,6 @@
-"""README.md, as a new user follows it.
+"""README.md and the guides that it leads to, as a new user follows them.
 
-Every command in it is run, in order, in one folder.
+Every command in them is run, in order, in one folder.
 """
 
 import json
@@ -17,10 +17,19 @@ from galaxy_edge.benchmarks.accuracy.readme_figures import with_current_figures
 from helpers.images import encode, render
 from helpers.paths import ROOT
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S) for line in block.splitlines() if line.strip()
-]
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/run.md", "docs/live-page.md", "docs/training.md", "docs/benchmarks.md")
+}
+TEXT = PAGES["README.md"]
+COMMANDS = list(dict.fromkeys(
+    line
+    for page in PAGES.values()
+    for block in re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    for line in block.splitlines()
+    if line.strip()
+))  # fmt: skip
+GUIDES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")})
 # Run elsewhere: `make demo` in test_install.py; `make test` is what runs this; its environment is the pip install.
 ELSEWHERE = {"make demo", "make test"}
 
@@ -77,14 +86,30 @@ def test_the_extras_and_constraints_it_names_exist():
 
 def test_its_example_keeps_the_contract():
     schema = json.loads((ROOT / "runtime" / "events" / "frame.schema.json").read_text())
-    (example,) = re.findall(r"^```json\n(.*?)^```", TEXT, re.M | re.S)
+    (example,) = re.findall(r"^```json\n(.*?)^```", PAGES["docs/run.md"], re.M | re.S)
     jsonschema.validate(json.loads(example), schema)
 
 
 def test_its_figures_are_those_of_the_shipped_bundles():
-    assert with_current_figures(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
+    for name in ("README.md", "docs/benchmarks.md"):
+        page = PAGES[name]
+        assert "<!-- " in page and with_current_figures(page) == page, (
+            "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
+        )
+
+
+def test_the_readme_stays_short():
+    """A page that nobody reads to its end helps nobody."""
+    assert len(TEXT.splitlines()) <= 150
+    paragraphs = [block for block in TEXT.split("\n\n") if not block.startswith(("```", "|", "<!--", "#", "*"))]
+    assert [block for block in paragraphs if len(block.splitlines()) > 5] == []
 
 
 def test_its_links_lead_somewhere():
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
-        assert (ROOT / link).exists(), link
+    missing = [
+        (page.name, link)
+        for page in GUIDES
+        for link in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    ]
+    assert missing == []
