@@ -107,7 +107,7 @@ def _manifest_lines(manifest: Manifest) -> list[str]:
 
 
 def summary() -> str:
-    """Return the short table of README.md: at the operating threshold, with 95 % intervals."""
+    """Return the short table of README.md, at the operating threshold."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect")
     row = next((row for row in read_saved(RESULTS).detectors if row.bundle == bundle.hash), None)
     if row is None:
@@ -115,27 +115,22 @@ def summary() -> str:
     cells = [_summary_cells(name, row.int8[name]) for name in SUMMARY_ROWS if name in row.int8]
     head = ["int8, frames never trained on", "galaxies", "found", "right boxes", "false per frame without galaxies"]
     test = StudyResult.from_dict(json.loads(TEST.read_text(encoding="utf-8"))).scores["int8"]
-    shares = [
-        f"{getattr(test, key):.2f}{interval_text(_interval(test, key), 2)}" for key in ("accuracy", "coarse_accuracy")
-    ]
-    return "\n".join(
-        [
-            *markdown_table(head, cells),
-            "",
-            f"The classifier names {shares[0]} of {test.images} test images rightly by nine classes, {shares[1]} by four "
-            "groups. In brackets: 95 % intervals.",
-            "",
-        ]
+    keys = ("accuracy", "coarse_accuracy")
+    shares = [f"{getattr(test, key):.2f}{interval_text(_interval(test, key), 2)}" for key in keys]
+    text = (
+        f"The classifier names {shares[0]} of {test.images} test images rightly by nine classes, {shares[1]} by four "
+        "groups. In brackets: 95 % intervals."
     )
+    return "\n".join([*markdown_table(head, cells), "", text, ""])
 
 
 def _summary_cells(name: str, metrics: SavedMetrics) -> list[str]:
     counts = metrics.operating
     boxes = counts.boxes if counts else 0
-    shares = [
-        f"{value:.2f}{interval_text(metrics.interval(key), 2)}" if boxes and (value := getattr(metrics, key)) is not None
-        else "" for key in ("recall", "precision")
-    ]  # fmt: skip
+    shares = []
+    for key in ("recall", "precision"):
+        value = getattr(metrics, key) if boxes else None
+        shares.append("" if value is None else f"{value:.2f}{interval_text(metrics.interval(key), 2)}")
     rate = metrics.fp_per_frame
     false = f"{rate:.2f}{interval_text(metrics.interval('fp_per_frame'), 2)}" if counts and rate is not None else ""
     return [NAMES[name], str(boxes or ""), *shares, false]
