@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import FOLDER
-from .report import PlaceType
+from ..options import FOLDER, PLACE
 
 if TYPE_CHECKING:
     from ...runtime.report.night import Place
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=FOLDER, default=Path("galaxy-edge-out"))
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port of this machine.")
 @click.option("--night", metavar="DATE", help="Date of the evening, e.g. 2026-11-28; default: the latest night.")
-@click.option("--place", type=PlaceType(), metavar="LAT,LON", help="Where the telescope stands, in degrees.")
+@click.option("--place", type=PLACE, metavar="LAT,LON", help="Where the telescope stands, in degrees.")
 def view(folder: Path, port: int, night: str | None, place: Place | None) -> None:
     """Show in a browser what runs left in FOLDER: objects, crops, sheets, videos.
 
