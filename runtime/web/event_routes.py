@@ -75,7 +75,7 @@ def _add_event(app: FastAPI, folder: Path) -> None:
         """Store whether an event is right, for the next training."""
         row = _find(folder, event)
         if update.name is not None and update.name not in row.probabilities:
-            raise HTTPException(422, f"'{update.name}' is not a class of this run")
+            raise HTTPException(404, f"this run has no class '{update.name}'")
         review = reviews.save_review(folder, row, update.verdict, update.name)
         return ReviewRecord(event=event, verdict=update.verdict, **{"class": review.name})
 

@@ -175,7 +175,7 @@ def test_review_of_an_event_is_stored_and_withdrawn(live):
     path = f"/api/events/{event['id']}/review"
     assert live.json(path, {"verdict": "wrong", "class": "smooth_cigar"})["class"] == "smooth_cigar"
     assert live.json(f"/api/events/{event['id']}")["review"] == "wrong"
-    assert live.ask(path, {"verdict": "wrong", "class": "teapot"})[0] == 422
+    assert live.ask(path, {"verdict": "wrong", "class": "teapot"})[0] == 404
     assert live.ask("/api/events/00000000-00001/review", {"verdict": "right"})[0] == 404
     assert live.ask(path, method="DELETE")[0] == 204
     assert live.json(f"/api/events/{event['id']}")["review"] is None
