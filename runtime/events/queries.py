@@ -37,6 +37,8 @@ class Query:
         since, before: last seen at or after, first seen before; UTC, ISO 8601.
         last_before: last seen before.
         min_score, min_probability: minimum values.
+        is_in_sky: only objects of the sky: galaxies, and catalogued objects that are not galaxies.
+        near: right ascension, declination and radius in degrees that they must lie in; `query_events` only.
         limit: only the latest events, at most this number.
     """
 
@@ -48,6 +50,8 @@ class Query:
     last_before: str | None = None
     min_score: float | None = None
     min_probability: float | None = None
+    is_in_sky: bool = False
+    near: tuple[float, float, float] | None = None
     limit: int | None = None
 
     def where(self) -> tuple[str, list[Any]]:
@@ -58,7 +62,8 @@ class Query:
             "probability >= ?": self.min_probability,
         }  # fmt: skip
         given = {term: value for term, value in terms.items() if value is not None}
-        return " AND ".join(given) or "1", list(given.values())
+        conditions = [*given, *["(kind = 'object' OR kind = object_kind)"] * self.is_in_sky]
+        return " AND ".join(conditions) or "1", list(given.values())
 
 
 def query_events(folder: Path, query: Query) -> list[EventRow]:
@@ -70,6 +75,11 @@ def query_events(folder: Path, query: Query) -> list[EventRow]:
     condition, values = query.where()
     last = f"LIMIT {int(query.limit)}" if query.limit is not None else ""
     with open_for_reading(folder) as database:
+        if query.near:
+            from .near import near_condition
+
+            more, bounds = near_condition(database, query.near)
+            condition, values = f"{condition} AND {more}", [*values, *bounds]
         rows = database.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
         running = running_run(folder, database)
         return [event_row(folder, row, running) for row in reversed(rows.fetchall())]

@@ -10,7 +10,6 @@ from fastapi import Path as PathParameter
 
 from ...models.naming import PLAIN_NAMES, display_name, plain_name
 from ..events import queries, reviews
-from ..events.event import OBJECT
 from ..events.event_row import EventRow, as_csv
 from .schemas import ErrorResponse, EventRecord, ReviewRecord, ReviewUpdate
 
@@ -45,7 +44,7 @@ def _add_lists(app: FastAPI, folder: Path, run: int) -> None:
 
         All runs are those in this run's output folder.
         """
-        query = queries.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
+        query = queries.Query(run=None if all_runs else run, is_in_sky=True, name=name, limit=limit)
         verdicts = {review.event: review.verdict for review in reviews.read_reviews(folder)}
         return [_record(event, verdicts.get(event.id)) for event in queries.query_events(folder, query)]
 
@@ -57,7 +56,7 @@ def _add_lists(app: FastAPI, folder: Path, run: int) -> None:
     @app.get("/api/events.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
     def events_table(all_runs: bool = False) -> Response:
         """Return the events of this run, or of all runs, as CSV."""
-        query = queries.Query(run=None if all_runs else run, kind=OBJECT)
+        query = queries.Query(run=None if all_runs else run, is_in_sky=True)
         headers = {"Content-Disposition": 'attachment; filename="galaxy-edge-events.csv"'}
         return Response(as_csv(queries.query_events(folder, query)), 200, headers, "text/csv; charset=utf-8")
 
@@ -105,7 +104,8 @@ def _find(folder: Path, event: str) -> EventRow:
 
 
 def _record(event: EventRow, verdict: str | None) -> EventRecord:
-    label = plain_name(display_name(event.name, event.probabilities, event.sure))
+    label = event.sky.label if event.sky else ""
+    label = label or plain_name(display_name(event.name, event.probabilities, event.sure))
     return EventRecord(**event.to_dict(), label=label, review=verdict)
 
 
