@@ -104,8 +104,9 @@ def _find(folder: Path, event: str) -> EventRow:
 
 
 def _record(event: EventRow, verdict: str | None) -> EventRecord:
-    label = event.sky.label if event.sky else ""
-    label = label or plain_name(display_name(event.name, event.probabilities, event.sure))
+    label = plain_name(display_name(event.name, event.probabilities, event.sure))
+    if event.sky and not event.sky.is_galaxy and event.sky.object_kind:
+        label = event.sky.object_kind
     return EventRecord(**event.to_dict(), label=label, review=verdict)
 
 
