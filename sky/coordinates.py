@@ -32,7 +32,7 @@ def parse_angle(text: str) -> float:
 
 
 def parse_position(text: str) -> tuple[float, float] | None:
-    """Return right ascension and declination in degrees; None if it is not a position.
+    """Return right ascension and declination in degrees; None for other text.
 
     ``192.72 41.12`` in degrees, ``12h50m53s +41d07m13s``, or ``12:50:53 +41:07:13`` with hours of right ascension.
 

@@ -89,7 +89,7 @@ def near_condition(database: sqlite3.Connection, circle: Circle) -> tuple[str, l
 
 
 def summarise_objects(rows: Iterable[EventRow]) -> list[ObjectSummary]:
-    """Return a summary of each object that events are of, the one seen last at the end."""
+    """Return a summary of each object, the one seen last at the end."""
     groups: dict[str, list[EventRow]] = {}
     for row in rows:
         if row.sky and row.sky.object_id:

@@ -15,7 +15,7 @@ from helpers.tracks import output, track
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two nights: M 94 in both, a nebula, an object of a user's table at right ascension 0, and one without position."""
+    """Two nights: M 94 in both, a nebula, a user's object, one without position."""
     out = tmp_path_factory.mktemp("near")
     m94 = SkyPosition(192.7215, 41.1206, 2.0, 200.0, object_name="M 94", object_kind="galaxy", object_id="M 94")
     cloud = SkyPosition(
