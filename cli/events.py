@@ -16,10 +16,10 @@ from ..runtime.system.address import printable_name
 from ..runtime.system.output_text import json_line
 from ..runtime.system.utc_time import utc_text
 from .options import COUNT, FOLDER, Number
+from .sky.event_objects import near_options, sky_query
 
 if TYPE_CHECKING:
     from ..runtime.events.event_row import EventRow
-    from ..runtime.events.queries import Query
 
 FORMATS = click.Choice(["table", "json", "csv"])
 WIDE = 200
@@ -76,32 +76,6 @@ def _query_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _near_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that select events by their position on the sky."""
-    for option in (
-        click.option("--radius", default="10m", show_default=True, help="Radius for --near, e.g. 30s, 10m, 1.5d."),
-        click.option(
-            "--near", metavar="POSITION",
-            help="Only events near an object, e.g. 'M 94', or coordinates, e.g. '192.72 41.12' (degrees, J2000).",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def _query(folder: Path, conditions: dict[str, Any], limit: int | None = None) -> Query:
-    """Return the query of the options that select events."""
-    from ..runtime.events.queries import Query
-
-    near, radius = conditions.pop("near"), conditions.pop("radius")
-    if near is None:
-        return Query(**conditions, limit=limit)
-    from ..runtime.events.near import resolve_position
-    from ..sky.coordinates import parse_angle
-
-    return Query(**conditions, near=(*resolve_position(folder, near), parse_angle(radius)), limit=limit)
-
-
 @click.group()
 def events() -> None:
     """List, look up, export, prune and back up events."""
@@ -109,7 +83,7 @@ def events() -> None:
 
 @events.command("list")
 @_query_options
-@_near_options
+@near_options
 @click.option("--limit", type=COUNT, default=50, show_default=True, help="Maximum number of events, the latest.")
 @click.option("--format", type=FORMATS, default="table", show_default=True, help="Output format.")
 def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> None:
@@ -117,7 +91,7 @@ def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> Non
     from ..runtime.events.event_row import as_csv
     from ..runtime.events.queries import query_events
 
-    rows = query_events(folder, _query(folder, conditions, limit))
+    rows = query_events(folder, sky_query(folder, conditions, limit))
     if format == "json":
         click.echo(json_line([row.to_dict() for row in rows]))
     elif format == "csv":
@@ -181,28 +155,13 @@ def _print_table(rows: list[EventRow]) -> None:
 
 @events.command()
 @_query_options
-@_near_options
+@near_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def objects(folder: Path, as_json: bool, **conditions: Any) -> None:
     """List the objects that events of all runs are of, the one seen last at the end."""
-    from rich import box
-    from rich.table import Table
+    from .sky.event_objects import print_objects
 
-    from ..runtime.events.near import summarise_objects
-    from ..runtime.events.queries import query_events
-    from ..runtime.monitoring.console import PlainConsole
-
-    found = summarise_objects(query_events(folder, _query(folder, conditions)))
-    if as_json:
-        click.echo(json_line([item.to_dict() for item in found]))
-        return
-    table = Table("object", "kind", "ra", "dec", "runs", "events", "frames", "last seen (UTC)", "best event",
-                  box=box.SIMPLE_HEAD, pad_edge=False)  # fmt: skip
-    for item in found:
-        counts = map(str, (item.runs, item.events, item.frames))
-        table.add_row(item.name or item.id, item.kind or "", f"{item.ra:.4f}", f"{item.dec:+.4f}", *counts,
-                      item.last_time[:19].replace("T", " "), item.best)  # fmt: skip
-    PlainConsole(width=None if sys.stdout.isatty() else WIDE).print(table)
+    print_objects(folder, skysky_query(folder, conditions), as_json, None if sys.stdout.isatty() else WIDE)
 
 
 @events.command()
@@ -232,7 +191,7 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 
 @events.command()
 @_query_options
-@_near_options
+@near_options
 @click.option(
     "--format",
     type=click.Choice(["csv", "json", "ecsv", "votable", "parquet", "regions"]),
@@ -254,7 +213,7 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
     if format is None:
         known = ", ".join(SUFFIXES)
         raise click.UsageError(f"the name '{file}' does not give the format: end it in {known}, or give --format")
-    rows = query_events(folder, _query(folder, conditions))
+    rows = query_events(folder, sky_query(folder, conditions))
     content = _json_list([row.to_dict() for row in rows]).encode() if format == "json" else table_bytes(rows, format)
     if to_stdout and format == "parquet":
         sys.stdout.buffer.write(content)
