@@ -161,7 +161,7 @@ def objects(folder: Path, as_json: bool, **conditions: Any) -> None:
     """List the objects that events of all runs are of, the one seen last at the end."""
     from .sky.event_objects import print_objects
 
-    print_objects(folder, skysky_query(folder, conditions), as_json, None if sys.stdout.isatty() else WIDE)
+    print_objects(folder, sky_query(folder, conditions), as_json, None if sys.stdout.isatty() else WIDE)
 
 
 @events.command()
