@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..devices.profile import Profile
 from ..errors import UserError
 from .monitoring.controls import Controls
+from .monitoring.depth_sink import DepthSink
 from .monitoring.health import RunMonitor
 from .pipeline.sink import Sink, SinkGroup
 from .recording.output_folder import OutputFolder
@@ -42,6 +43,8 @@ def open_sinks(
         sinks.append(DeviceLimits(profile))
     web = None
     try:
+        if output:
+            sinks.append(DepthSink(output.folder, output.info.number, monitor))
         if config.web:
             from .web.sink import WebSink
 

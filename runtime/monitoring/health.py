@@ -36,6 +36,13 @@ SAMPLES = 600
 COUNTS = ("dropped", "gated", "reopened", "hung")
 """Further counts of `RunStats` that are published."""
 
+DEPTH = (
+    "limiting_magnitude", "star_fwhm", "star_elongation", "sky_brightness", "transparency", "galaxies_expected",
+    "galaxies_found",
+)  # fmt: skip
+"""Figures of the last solved frame, see `depth_sink.DepthRow`."""
+NO_DEPTH: dict[str, Any] = {"rows": [], "missed": [], "by_magnitude": [], "by_surface_brightness": []}
+
 
 class RunMonitor:
     """A sink that counts; thread-safe.
@@ -51,6 +58,7 @@ class RunMonitor:
         run_stats: of the run, once it has started; its clock has the timings of the stages.
         frames, detections, events_begun: counts so far.
         about: further entries of the figures that do not change: ``version`` and ``bundles``.
+        depth_report: returns the depth of the run's solved frames, see `depth_sink`.
     """
 
     def __init__(
@@ -68,6 +76,7 @@ class RunMonitor:
         self._ended = False
         self.run_stats: RunStats | None = None
         self.about: dict[str, Any] = {}
+        self.depth_report: Callable[[], dict[str, Any]] = lambda: NO_DEPTH
         self.frames = self.detections = self.events_begun = 0
         self._seen: set[int] = set()
 
@@ -175,8 +184,14 @@ class RunMonitor:
             "events_waiting": writer.pending if writer else 0,
             "events_waiting_seconds": round(writer.pending_seconds, 3) if writer else 0.0,
             **self.counts(),
+            **self.depth(),
             **self.about,
         }
+
+    def depth(self) -> dict[str, float | None]:
+        """Return the latest figures of `DEPTH`; None where they are unknown."""
+        rows = self.depth_report()["rows"]
+        return {name: rows[-1][name] if rows else None for name in DEPTH}
 
     def history(self) -> list[dict[str, Any]]:
         """Return samples of the last minutes, one per second, oldest first."""

@@ -19,6 +19,20 @@ SENSORS: dict[str, dict[str, Any]] = {
         "name": "Processor temperature", "device_class": "temperature", "unit_of_measurement": "°C",
         "state_class": "measurement",
     },
+    "limiting_magnitude": {
+        "name": "Limiting magnitude", "unit_of_measurement": "mag", "state_class": "measurement",
+        "icon": "mdi:star-four-points-outline",
+    },
+    "star_fwhm": {
+        "name": "Star width", "unit_of_measurement": "arcsec", "state_class": "measurement", "icon": "mdi:blur",
+    },
+    "sky_brightness": {
+        "name": "Sky brightness", "unit_of_measurement": "mag/arcsec²", "state_class": "measurement",
+        "icon": "mdi:weather-night",
+    },
+    "transparency": {
+        "name": "Transparency", "state_class": "measurement", "icon": "mdi:weather-night-partly-cloudy",
+    },
     "evidence_bytes": {
         "name": "Saved files", "device_class": "data_size", "unit_of_measurement": "B", "state_class": "measurement",
     },

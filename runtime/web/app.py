@@ -24,7 +24,7 @@ from .login import add_login_routes
 from .metrics import metrics_text
 from .page_files import add_page_files
 from .preview import Preview
-from .schemas import ControlsState, ControlsUpdate, ErrorResponse, Health, Sample, SavedFrame, Status
+from .schemas import ControlsState, ControlsUpdate, Depth, ErrorResponse, Health, Sample, SavedFrame, Status
 from .token import COOKIE, Token
 from .view_routes import add_view_routes
 
@@ -87,6 +87,11 @@ def _add_status_routes(app: FastAPI, folder: Path, run: int, source: str, monito
     def history() -> list[Sample]:
         """Return rate, timings and temperature, each second of the last ten minutes."""
         return [Sample(**sample) for sample in monitor.history()]
+
+    @app.get("/api/depth")
+    def depth() -> Depth:
+        """Return limiting magnitude, stars and sky of the solved frames, and which galaxies were found."""
+        return Depth(**monitor.depth_report())
 
 
 def _add_control_routes(app: FastAPI, controls: Controls) -> None:

@@ -49,6 +49,17 @@ class RunCollector(Collector):
             ("events_waiting", "Events that are not in the event file yet.", stats["events_waiting"]),
             ("events_waiting_seconds", "For how long the oldest of them waits.", stats["events_waiting_seconds"]),
             ("temperature_celsius", "Processor temperature.", stats["temperature"]),
+            (
+                "limiting_magnitude",
+                "Magnitude of a star of 5 sigma in the last solved frame.",
+                stats["limiting_magnitude"],
+            ),
+            ("star_fwhm_arcseconds", "Width of its stars.", stats["star_fwhm"]),
+            ("star_elongation_ratio", "Longer over shorter axis of its stars.", stats["star_elongation"]),
+            ("sky_brightness_magnitude", "Brightness of its sky per square arcsecond.", stats["sky_brightness"]),
+            ("transparency_ratio", "Share of starlight, relative to the best frame of the run.", stats["transparency"]),
+            ("galaxies_expected", "Catalogued galaxies that should be detected in it.", stats["galaxies_expected"]),
+            ("galaxies_found", "How many of these are detected.", stats["galaxies_found"]),
             ("time_seconds", "Time of this answer since 1970.", time.time()),
         ):
             if value is not None:

@@ -44,8 +44,56 @@ class Status(BaseModel):
     last_frame_age_seconds: float | None = Field(None, description="Since the last frame; null before the first.")
     writer_failed: bool = Field(False, description="Nothing can be written, and the run ends.")
     disk_free_bytes: int | None = Field(None, description="Of the output folder's disk; null where it is not known.")
+    limiting_magnitude: float | None = Field(None, description="Of a star of 5 sigma in the last solved frame.")
+    star_fwhm: float | None = Field(None, description="Width of its stars in arcsec.")
+    star_elongation: float | None = Field(None, description="Longer over shorter axis of its stars.")
+    sky_brightness: float | None = Field(None, description="Of its sky in mag/arcsec2.")
+    transparency: float | None = Field(None, description="0 to 1, relative to the best frame of the run.")
+    galaxies_expected: int | None = Field(None, description="Catalogued galaxies that should be detected in it.")
+    galaxies_found: int | None = Field(None, description="How many of these are.")
     version: str = ""
     bundles: dict[str, str] = Field(default={}, description="Hash of each bundle by its name.")
+
+
+class DepthSample(BaseModel):
+    """The depth of a solved frame or stack; null where unknown."""
+
+    time: str
+    run: int
+    frame: int
+    stacked: int
+    ra: float = Field(description="Of its centre in degrees.")
+    dec: float
+    stars: int = Field(description="Number of catalogued stars that the zero point rests on.")
+    zero_point: float | None = Field(description="Magnitude of a star whose light is one unit.")
+    limiting_magnitude: float | None
+    star_fwhm: float | None
+    star_elongation: float | None
+    sky_brightness: float | None
+    transparency: float | None
+    galaxies_expected: int | None
+    galaxies_found: int | None
+    missed: str = Field(description="Names of galaxies that are expected and not detected, separated by semicolons.")
+
+
+class CompletenessBin(BaseModel):
+    """Galaxies of one magnitude in the fields of the run."""
+
+    low: float = Field(alias="from")
+    to: float
+    galaxies: int
+    expected: int
+    found: int
+    missed: int
+
+
+class Depth(BaseModel):
+    """What the run could see, and which galaxies it found; see docs/simulation.md."""
+
+    rows: list[DepthSample] = Field(description="Oldest first.")
+    missed: list[str] = Field(description="Galaxies that were expected and never detected, the brightest first.")
+    by_magnitude: list[CompletenessBin]
+    by_surface_brightness: list[CompletenessBin]
 
 
 class Health(BaseModel):

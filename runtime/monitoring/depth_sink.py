@@ -1,0 +1,211 @@
+"""Measure the depth of solved frames in a thread of its own.
+
+Rows go to the table ``depth.csv`` of the output folder, and the latest figures to the run's monitor.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import logging
+import math
+import queue
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ...errors import UserError
+from ..events.frame_record import FrameRecord
+from ..frame import Detections, Frame
+from ..tracking.track import Track
+from .health import RunMonitor
+
+if TYPE_CHECKING:
+    from ...sky.depth_meter import DepthMeasurement
+    from ...sky.wcs import Wcs
+
+logger = logging.getLogger(__name__)
+
+DEPTH_FILE = "depth.csv"
+INTERVAL = 60.0
+"""Minimum seconds of frame time between two measurements."""
+MAX_ROWS = 2000
+"""Number of measurements that are kept for the page: more than a night's at the usual interval."""
+CLOSE_SECONDS = 10.0
+"""Maximum time that the end of a run waits for a measurement."""
+
+
+class _Snapshot(NamedTuple):
+    """What is measured: a copy of a frame's linear light, and what is known about it."""
+
+    light: np.ndarray
+    wcs: Wcs
+    boxes: np.ndarray
+    names: tuple[str, ...]
+    header: dict[str, Any]
+    record: FrameRecord
+    stacked: int
+
+
+@dataclass(frozen=True)
+class DepthRow:
+    """A measurement, which is a row of the table; None where unknown.
+
+    Attributes:
+        time: UTC of the frame; run, frame: their numbers; stacked: number of frames in the stack.
+        ra, dec: of its centre in degrees.
+        stars: number of stars that the zero point rests on.
+        zero_point: magnitude of a star whose light is one unit; limiting_magnitude: of a star of 5 sigma (VT).
+        star_fwhm: arcsec; star_elongation: at least 1; sky_brightness: mag/arcsec2.
+        transparency: 0 to 1, relative to the best frame of the run.
+        galaxies_expected, galaxies_found: catalogued galaxies in the frame that should be and are detected.
+        missed: names of those that are not, separated by semicolons.
+    """
+
+    time: str
+    run: int
+    frame: int
+    stacked: int
+    ra: float
+    dec: float
+    stars: int
+    zero_point: float | None
+    limiting_magnitude: float | None
+    star_fwhm: float | None
+    star_elongation: float | None
+    sky_brightness: float | None
+    transparency: float | None
+    galaxies_expected: int | None
+    galaxies_found: int | None
+    missed: str
+
+
+class DepthSink:
+    """A sink that measures solved frames, at most one at a time.
+
+    A frame without a position costs nothing.
+
+    Args:
+        folder: the output folder; None to write no table.
+        run: number of the run.
+        monitor: gets the figures.
+        interval: seconds of frame time between measurements.
+    """
+
+    def __init__(self, folder: Path | None, run: int, monitor: RunMonitor, interval: float = INTERVAL) -> None:
+        self._path, self._run, self._interval = folder and folder / DEPTH_FILE, run, interval
+        self._waiting: queue.Queue[_Snapshot | None] = queue.Queue(maxsize=1)
+        self._thread: threading.Thread | None = None
+        self._last: datetime.datetime | None = None
+        self._rows: deque[DepthRow] = deque(maxlen=MAX_ROWS)
+        self._counts: dict[str, Any] = {"missed": [], "by_magnitude": [], "by_surface_brightness": []}
+        monitor.depth_report = self.report
+
+    def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
+        """Begin to measure a frame if it is due and no other one is being measured."""
+        if frame.solution is None or frame.planes is None or self._waiting.full():
+            return
+        if self._last is not None and abs((frame.time - self._last).total_seconds()) < self._interval:
+            return
+        self._last = frame.time
+        light = frame.planes[len(frame.planes) // 2].copy()  # green; a stack uses its arrays again
+        wcs = frame.solution.wcs.binned(frame.binning)
+        snapshot = _Snapshot(light, wcs, detections.boxes.copy(), detections.names, frame.header, record, frame.stacked)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="depth", daemon=True)
+            self._thread.start()
+        self._waiting.put(snapshot)
+
+    def events(self, changed: list[Track]) -> None:
+        """Do nothing: galaxies are counted by frames."""
+
+    def close(self, frames: int, bad: int) -> None:
+        """Finish the measurement that runs, and log what the run could see."""
+        if self._thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=CLOSE_SECONDS)
+        except queue.Full:
+            logger.warning("the depth of the last frame is not measured: the computer is too slow")
+            return
+        self._thread.join(CLOSE_SECONDS)
+        limits = sorted(row.limiting_magnitude for row in self._rows if row.limiting_magnitude is not None)
+        if limits:
+            missed = ", ".join(self._counts["missed"][:5])
+            logger.info(
+                "limiting magnitude %.1f (best %.1f)%s", limits[len(limits) // 2], limits[-1],
+                f"; expected but not found: {missed}" if missed else "",
+            )  # fmt: skip
+
+    def report(self) -> dict[str, Any]:
+        """Return the measurements and the completeness as plain values for JSON."""
+        return {"rows": [dataclasses.asdict(row) for row in tuple(self._rows)], **self._counts}
+
+    def _work(self) -> None:
+        """Measure snapshots until there is None; a fault does not end the run."""
+        from ...sky.depth_meter import DepthMeter
+
+        try:
+            meter = DepthMeter()
+        except UserError as error:
+            logger.warning("the depth of frames is not measured: %s", error)
+            self._drain()
+            return
+        while (snapshot := self._waiting.get()) is not None:
+            try:
+                found = meter.measure(snapshot.light, snapshot.wcs, snapshot.header, snapshot.boxes, snapshot.names)
+            except (ValueError, ArithmeticError, OSError) as error:
+                logger.warning("the depth of frame %d is not measured: %s", snapshot.record.frame, error)
+                continue
+            self._counts = {
+                "missed": meter.completeness.missed(),
+                "by_magnitude": meter.completeness.bins("magnitude"),
+                "by_surface_brightness": meter.completeness.bins("surface_brightness"),
+            }
+            row = _row(snapshot, found, self._run)
+            self._rows.append(row)
+            self._write(row)
+
+    def _drain(self) -> None:
+        while self._waiting.get() is not None:
+            pass
+
+    def _write(self, row: DepthRow) -> None:
+        """Append a row to the table; after a failure, no further one is written."""
+        if self._path is None:
+            return
+        values = dataclasses.asdict(row)
+        try:
+            with self._path.open("a", encoding="utf-8", newline="") as table:
+                writer = csv.DictWriter(table, list(values), lineterminator="\n")
+                if not table.tell():
+                    writer.writeheader()
+                writer.writerow(values)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._path = None
+
+
+def _row(snapshot: _Snapshot, found: DepthMeasurement, run: int) -> DepthRow:
+    photometry, galaxies = found.photometry, found.galaxies
+    expected = None if galaxies is None else [galaxy for galaxy in galaxies if galaxy.expected]
+    ra, dec = snapshot.wcs.centre
+    return DepthRow(
+        time=snapshot.record.time, run=run, frame=snapshot.record.frame, stacked=snapshot.stacked,
+        ra=round(ra, 5), dec=round(dec, 5), stars=photometry.stars,
+        zero_point=_rounded(photometry.zero_point), limiting_magnitude=_rounded(photometry.limiting_magnitude),
+        star_fwhm=_rounded(photometry.fwhm), star_elongation=_rounded(photometry.elongation),
+        sky_brightness=_rounded(photometry.sky_brightness), transparency=_rounded(found.transparency),
+        galaxies_expected=None if expected is None else len(expected),
+        galaxies_found=None if expected is None else sum(galaxy.found for galaxy in expected),
+        missed=";".join(galaxy.name for galaxy in expected or () if not galaxy.found),
+    )  # fmt: skip
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None
