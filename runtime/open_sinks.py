@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..devices.profile import Profile
 from ..errors import UserError
 from .monitoring.controls import Controls
-from .monitoring.depth_sink import DepthSink
 from .monitoring.health import RunMonitor
 from .pipeline.sink import Sink, SinkGroup
 from .recording.output_folder import OutputFolder
@@ -43,7 +42,9 @@ def open_sinks(
         sinks.append(DeviceLimits(profile))
     web = None
     try:
-        if output:
+        if output and config.source != "demo":  # its sky is drawn
+            from .monitoring.depth_sink import DepthSink
+
             sinks.append(DepthSink(output.folder, output.info.number, monitor))
         if config.web:
             from .web.sink import WebSink

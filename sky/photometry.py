@@ -76,7 +76,8 @@ def measure_depth(light: np.ndarray, wcs: Wcs, catalogue: Tycho2, pedestal: floa
     fwhm = float(np.median(found.fwhm[:100])) if len(found) >= 3 else math.nan
     elongation = float(np.median(found.elongation[:100])) if len(found) >= 3 else math.nan
     if not math.isfinite(fwhm):
-        return Photometry(0, *([math.nan] * 5), level, math.nan, math.nan)
+        unknown = math.nan
+        return Photometry(0, unknown, unknown, unknown, unknown, unknown, level, unknown, unknown)
     flat = light - _background(light, max(32, round(8 * fwhm)))
     spread = 1.4826 * float(np.median(np.abs(flat[::3, ::3])))
     sigma = fwhm / _FWHM
@@ -167,7 +168,7 @@ def _peaks(flat: np.ndarray, filtered: np.ndarray, xy: np.ndarray, saturation: f
 
 
 def _vertex(part: np.ndarray) -> float:
-    """Return the height of the parabola through the middle row and column of (3, 3) pixels."""
+    """Return the height of the parabola through the middle of (3, 3) pixels."""
     (_, up, _), (left, middle, right), (_, down, _) = part.astype(float).tolist()
     height = middle
     for before, after in ((left, right), (up, down)):
@@ -199,7 +200,7 @@ def _saturation(light: np.ndarray) -> float:
 
 
 def _clipped_median(values: np.ndarray) -> tuple[float, float, int]:
-    """Return median, its standard error and the number of values that are not outliers."""
+    """Return median, standard error and number of the values without outliers."""
     for _ in range(3):
         if not len(values):
             return math.nan, math.nan, 0

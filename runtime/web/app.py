@@ -90,7 +90,7 @@ def _add_status_routes(app: FastAPI, folder: Path, run: int, source: str, monito
 
     @app.get("/api/depth")
     def depth() -> Depth:
-        """Return limiting magnitude, stars and sky of the solved frames, and which galaxies were found."""
+        """Return the depth of the solved frames, and which galaxies were found."""
         return Depth(**monitor.depth_report())
 
 

@@ -88,7 +88,7 @@ class CompletenessBin(BaseModel):
 
 
 class Depth(BaseModel):
-    """What the run could see, and which galaxies it found; see docs/simulation.md."""
+    """What the run could see, and which galaxies it found; see docs/depth.md."""
 
     rows: list[DepthSample] = Field(description="Oldest first.")
     missed: list[str] = Field(description="Galaxies that were expected and never detected, the brightest first.")

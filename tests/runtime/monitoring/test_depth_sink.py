@@ -1,0 +1,65 @@
+"""The depth of solved frames is measured next to the loop."""
+
+import csv
+import datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.monitoring.depth_sink import DEPTH_FILE, DepthSink
+from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.sky.solution import Solution
+from galaxy_edge.sky.wcs import Wcs
+from helpers.star_index import write_star_index
+
+
+@pytest.fixture
+def solved(tmp_path, monkeypatch):
+    """A frame with stars of a small catalogue."""
+    wcs = Wcs((200.0, 20.0), (150.0, 150.0), np.array([[-0.001, 0], [0, -0.001]]), 300, 300)
+    xy = np.random.default_rng(2).uniform(30, 270, (15, 2))
+    radec, magnitude = wcs.to_sky(xy), np.linspace(9, 11, 15)
+    write_star_index(tmp_path / "index.fits", radec[:, 0], radec[:, 1], magnitude)
+    monkeypatch.setenv("GALAXY_EDGE_TYCHO2", str(tmp_path / "index.fits"))
+    light = np.random.default_rng(1).normal(1000, 20, (300, 300))
+    rows, columns = np.indices(light.shape) + 0.5
+    for (x, y), mag in zip(xy, magnitude, strict=True):
+        light += 10 ** (0.4 * (20 - mag)) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4) / (4 * np.pi)
+    time = datetime.datetime(2026, 3, 20, 21, tzinfo=datetime.UTC)
+    return Frame(
+        np.zeros((300, 300, 3), np.uint8), time, "a.fit", 0, planes=(light.astype(np.float32),),
+        solution=Solution(wcs, "header"),
+    )  # fmt: skip
+
+
+def record(frame):
+    return SimpleNamespace(time=frame.time.isoformat(), frame=frame.number)
+
+
+def test_a_solved_frame_becomes_a_row_and_figures(solved, tmp_path):
+    monitor = RunMonitor()
+    sink = DepthSink(tmp_path, 3, monitor)
+    sink.frame(solved, Detections.empty(), record(solved))
+    sink.close(1, 0)
+    (row,) = csv.DictReader((tmp_path / DEPTH_FILE).open())
+    assert row["run"] == "3" and float(row["zero_point"]) == pytest.approx(20, abs=0.05)
+    assert 14 < monitor.stats()["limiting_magnitude"] == float(row["limiting_magnitude"]) < 16
+    assert len(monitor.depth_report()["rows"]) == 1
+
+
+def test_a_frame_without_position_starts_nothing(solved, tmp_path):
+    monitor = RunMonitor()
+    sink = DepthSink(tmp_path, 3, monitor)
+    frame = Frame(solved.pixels, solved.time, "a.fit", 0, planes=solved.planes)
+    sink.frame(frame, Detections.empty(), record(frame))
+    sink.close(1, 0)
+    assert not (tmp_path / DEPTH_FILE).exists() and monitor.stats()["limiting_magnitude"] is None
+
+
+def test_a_missing_star_catalogue_is_reported_once(solved, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("GALAXY_EDGE_TYCHO2", "/nowhere")
+    sink = DepthSink(tmp_path, 3, RunMonitor())
+    sink.frame(solved, Detections.empty(), record(solved))
+    sink.close(1, 0)
+    assert "apt install astrometry-data" in caplog.text
