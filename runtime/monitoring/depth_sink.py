@@ -108,13 +108,13 @@ class DepthSink:
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Begin to measure a frame if it is due and no other one is being measured."""
-        if frame.solution is None or frame.planes is None or self._waiting.full():
+        if frame.wcs is None or frame.planes is None or self._waiting.full():
             return
         if self._last is not None and abs((frame.time - self._last).total_seconds()) < self._interval:
             return
         self._last = frame.time
         light = frame.planes[len(frame.planes) // 2].copy()  # green; a stack uses its arrays again
-        wcs = frame.solution.wcs.binned(frame.binning)
+        wcs = frame.wcs.binned(frame.binning)
         snapshot = _Snapshot(light, wcs, detections.boxes.copy(), detections.names, frame.header, record, frame.stacked)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="depth", daemon=True)

@@ -9,7 +9,6 @@ import pytest
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.monitoring.depth_sink import DEPTH_FILE, DepthSink
 from galaxy_edge.runtime.monitoring.health import RunMonitor
-from galaxy_edge.sky.solution import Solution
 from galaxy_edge.sky.wcs import Wcs
 from helpers.star_index import write_star_index
 
@@ -29,7 +28,7 @@ def solved(tmp_path, monkeypatch):
     time = datetime.datetime(2026, 3, 20, 21, tzinfo=datetime.UTC)
     return Frame(
         np.zeros((300, 300, 3), np.uint8), time, "a.fit", 0, planes=(light.astype(np.float32),),
-        solution=Solution(wcs, "header"),
+        wcs=wcs,
     )  # fmt: skip
 
 
