@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import require_extra
 
 if TYPE_CHECKING:
     from ..sky.wcs import Wcs
@@ -134,3 +137,51 @@ class Detections:
     def with_probabilities(self, probabilities: np.ndarray) -> Detections:
         """Return the same detections with class probabilities (N, C)."""
         return replace(self, probabilities=probabilities)
+
+    def to_supervision(self, classes: Sequence[str] = ()) -> Any:
+        """Return the same detections as ``supervision.Detections``.
+
+        Args:
+            classes: class names in the order of the probabilities, e.g. `Classifier.classes`.
+
+        Returns:
+            Boxes and scores; once classified, ``class_id`` of the most probable class. In ``data``: ``probabilities``
+            (N, C), ``class_name`` and ``object_name`` (N,), where they are known.
+
+        Raises:
+            MissingExtra: supervision is not installed.
+        """
+        require_extra("supervision", "supervision")
+        import supervision
+
+        data: dict[str, np.ndarray] = {}
+        best = None
+        if self.probabilities is not None:
+            best = self.probabilities.argmax(axis=1) if len(self) else np.zeros(0, np.int64)
+            data["probabilities"] = self.probabilities
+            if classes:
+                data["class_name"] = np.asarray(classes)[best]
+        if self.names:
+            data["object_name"] = np.asarray(self.names)
+        return supervision.Detections(xyxy=self.boxes, confidence=self.scores, class_id=best, data=data)
+
+    @classmethod
+    def from_supervision(cls, found: Any) -> Detections:
+        """Return detections of a ``supervision.Detections``, best first.
+
+        Args:
+            found: its boxes and scores are used (1 where there are none), and what `to_supervision` put into ``data``.
+
+        Raises:
+            ValueError: a box is empty or a value is not finite.
+        """
+        boxes = np.asarray(found.xyxy, np.float32).reshape(-1, 4)
+        scores = np.ones(len(boxes), np.float32) if found.confidence is None else np.asarray(found.confidence)
+        order = np.argsort(-scores, kind="stable")
+        probabilities, names = found.data.get("probabilities"), found.data.get("object_name", ())
+        return cls(
+            boxes[order],
+            scores[order].astype(np.float32),
+            None if probabilities is None else np.asarray(probabilities, np.float32)[order],
+            tuple(str(names[index]) for index in order) if len(names) else (),
+        )

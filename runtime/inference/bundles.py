@@ -69,6 +69,28 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
     return bundle
 
 
+def bundle_or_shipped(bundle: Bundle | str | Path | None, name: str) -> Bundle:
+    """Return a bundle as given, from a folder, or the shipped one.
+
+    Args:
+        bundle: a bundle; its folder, which is first loaded in a separate process; None for the shipped one.
+        name: `DETECTOR` or `CLASSIFIER`.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+    """
+    if bundle is None:
+        return load_bundle(None, name)
+    if not isinstance(bundle, (str, Path)):
+        return bundle
+    from ...models.bundle import Bundle
+    from .sandbox import check_bundle_loads, runnable_here
+
+    loaded = Bundle.load(bundle, TASKS[name])
+    check_bundle_loads(loaded, runnable_here(loaded))
+    return loaded
+
+
 def has_raw_detector(models: Path | None) -> bool:
     """Return whether there is a separate detector for raw frames.
 

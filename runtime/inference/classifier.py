@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ...models.preprocess import crop, resize
 from ..frame import Detections
+from .bundles import CLASSIFIER, bundle_or_shipped
 from .domain import Domain, doubt, withhold_names
 from .engine import Engine
 from .load import load_engine
@@ -22,14 +24,21 @@ class Classifier:
     """A morphology classifier: a bundle for the task ``classify`` in an engine.
 
     Args:
-        bundle: a bundle for the task ``classify``.
+        bundle: a bundle for the task ``classify``, or its folder; None for the shipped one.
         variant, engine, threads: see `load.load_engine`.
 
     Attributes:
         abstain_below: probability, 0..1, below which a class is a guess; None if the bundle has no such threshold.
     """
 
-    def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle | str | Path | None = None,
+        variant: str = "int8",
+        engine: str | None = None,
+        threads: int = 1,
+    ) -> None:
+        bundle = bundle_or_shipped(bundle, CLASSIFIER)
         self.bundle = bundle
         self._load = partial(load_engine, bundle, variant, engine, threads)
         self.engine: Engine = self._load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...models.manifest import BundleError
 from ...models.preprocess import ImagePyramid, letterbox
 from ..frame import Detections
 from ..system.buffer_pool import FrameBufferPool
+from .bundles import DETECTOR, bundle_or_shipped
 from .engine import Engine, RawTensor
 from .load import load_engine, select_variant
 from .tile_merging import merge
@@ -49,12 +51,12 @@ class Detector:
     """A galaxy detector: a bundle in an engine.
 
     Args:
-        bundle: a bundle for the task ``detect``.
+        bundle: a bundle for the task ``detect``, or its folder; None for the shipped one.
         variant, engine, threads: see `load.load_engine`.
         min_score: minimum score of a detection, 0..1; None for the operating thresholds of the bundle.
 
     Attributes:
-        bundle: as given.
+        bundle: as given, or loaded.
         engine: runs the network.
         min_score: minimum score in a whole frame.
         default_min_score: the bundle's own minimum score in a whole frame.
@@ -63,12 +65,13 @@ class Detector:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Bundle | str | Path | None = None,
         variant: str = "int8",
         engine: str | None = None,
         threads: int = 1,
         min_score: float | None = None,
     ) -> None:
+        bundle = bundle_or_shipped(bundle, DETECTOR)
         settings = bundle.manifest.detector_decode
         self.bundle = bundle
         self._load = partial(load_engine, bundle, variant, engine, threads)
