@@ -87,8 +87,9 @@ class Completeness:
     def add(self, galaxies: Iterable[FieldGalaxy]) -> None:
         """Add the galaxies of a frame."""
         for galaxy in galaxies:
-            _, expected, found = self._galaxies.get(galaxy.name, (galaxy, False, False))
-            self._galaxies[galaxy.name] = (galaxy, expected or galaxy.expected, found or galaxy.found)
+            best, expected, found = self._galaxies.get(galaxy.name, (galaxy, False, False))
+            best = max(best, galaxy, key=lambda item: item.sigmas)
+            self._galaxies[galaxy.name] = (best, expected or galaxy.expected, found or galaxy.found)
 
     def bins(self, field: str) -> list[dict[str, Any]]:
         """Return counts in bins of one magnitude.
@@ -110,10 +111,17 @@ class Completeness:
             entry["missed"] += expected and not found
         return [counts[low] for low in sorted(counts)]
 
-    def missed(self) -> list[str]:
-        """Return names of galaxies expected and never found, the brightest first."""
+    def missed_galaxies(self) -> list[FieldGalaxy]:
+        """Return the galaxies expected and never found, the brightest first.
+
+        Each is as in its best frame.
+        """
         missed = [galaxy for galaxy, expected, found in self._galaxies.values() if expected and not found]
-        return [galaxy.name for galaxy in sorted(missed, key=lambda galaxy: galaxy.magnitude)]
+        return sorted(missed, key=lambda galaxy: galaxy.magnitude)
+
+    def missed(self) -> list[str]:
+        """Return the names of `missed_galaxies`."""
+        return [galaxy.name for galaxy in self.missed_galaxies()]
 
     def totals(self) -> tuple[int, int]:
         """Return how many galaxies were expected, and how many of these were found."""

@@ -1,6 +1,7 @@
 """Measure the depth of solved frames in a thread of its own.
 
-Rows go to the table ``depth.csv`` of the output folder, and the latest figures to the run's monitor.
+Rows go to the tables ``depth.csv`` and ``completeness.csv`` of the output folder, and the latest figures to the run's
+monitor.
 """
 
 from __future__ import annotations
@@ -13,25 +14,26 @@ import math
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...errors import UserError
+from ..events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE, DepthRow, galaxy_columns
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..tracking.track import Track
 from .health import RunMonitor
 
 if TYPE_CHECKING:
+    from ...sky.depth import FieldGalaxy
     from ...sky.depth_meter import DepthMeasurement
     from ...sky.wcs import Wcs
 
 logger = logging.getLogger(__name__)
 
-DEPTH_FILE = "depth.csv"
 INTERVAL = 60.0
 """Minimum seconds of frame time between two measurements."""
 MAX_ROWS = 2000
@@ -52,39 +54,6 @@ class _Snapshot(NamedTuple):
     stacked: int
 
 
-@dataclass(frozen=True)
-class DepthRow:
-    """A measurement, which is a row of the table; None where unknown.
-
-    Attributes:
-        time: UTC of the frame; run, frame: their numbers; stacked: number of frames in the stack.
-        ra, dec: of its centre in degrees.
-        stars: number of stars that the zero point rests on.
-        zero_point: magnitude of a star whose light is one unit; limiting_magnitude: of a star of 5 sigma (VT).
-        star_fwhm: arcsec; star_elongation: at least 1; sky_brightness: mag/arcsec2.
-        transparency: 0 to 1, relative to the best frame of the run.
-        galaxies_expected, galaxies_found: catalogued galaxies in the frame that should be and are detected.
-        missed: names of those that are not, separated by semicolons.
-    """
-
-    time: str
-    run: int
-    frame: int
-    stacked: int
-    ra: float
-    dec: float
-    stars: int
-    zero_point: float | None
-    limiting_magnitude: float | None
-    star_fwhm: float | None
-    star_elongation: float | None
-    sky_brightness: float | None
-    transparency: float | None
-    galaxies_expected: int | None
-    galaxies_found: int | None
-    missed: str
-
-
 class DepthSink:
     """A sink that measures solved frames, at most one at a time.
 
@@ -98,12 +67,13 @@ class DepthSink:
     """
 
     def __init__(self, folder: Path | None, run: int, monitor: RunMonitor, interval: float = INTERVAL) -> None:
-        self._path, self._run, self._interval = folder and folder / DEPTH_FILE, run, interval
+        self._folder, self._run, self._interval = folder, run, interval
         self._waiting: queue.Queue[_Snapshot | None] = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
         self._last: datetime.datetime | None = None
         self._rows: deque[DepthRow] = deque(maxlen=MAX_ROWS)
         self._counts: dict[str, Any] = {"missed": [], "by_magnitude": [], "by_surface_brightness": []}
+        self._written: dict[str, tuple[str, bool, bool]] = {}  # hour, expected, found of each galaxy's last row
         monitor.depth_report = self.report
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
@@ -169,26 +139,43 @@ class DepthSink:
             }
             row = _row(snapshot, found, self._run)
             self._rows.append(row)
-            self._write(row)
+            self._write(DEPTH_FILE, [dataclasses.asdict(row)])
+            self._write(COMPLETENESS_FILE, self._galaxy_rows(row, found.galaxies or ()))
 
     def _drain(self) -> None:
         while self._waiting.get() is not None:
             pass
 
-    def _write(self, row: DepthRow) -> None:
-        """Append a row to the table; after a failure, no further one is written."""
-        if self._path is None:
+    def _galaxy_rows(self, row: DepthRow, galaxies: Sequence[FieldGalaxy]) -> list[dict[str, Any]]:
+        """Return rows of the galaxies about which something is new.
+
+        Everything is new in another hour, so that each night has its own rows.
+        """
+        rows = []
+        for galaxy in galaxies:
+            hour, expected, found = self._written.get(galaxy.name, ("", False, False))
+            if hour != row.time[:13]:
+                expected = found = False
+            state = (row.time[:13], expected or galaxy.expected, found or galaxy.found)
+            if state != self._written.get(galaxy.name):
+                self._written[galaxy.name] = state
+                rows.append({"time": row.time, "run": self._run, **galaxy_columns(galaxy)})
+        return rows
+
+    def _write(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows to a table of the folder; a failure ends that for this run."""
+        if self._folder is None or not rows:
             return
-        values = dataclasses.asdict(row)
+        path = self._folder / name
         try:
-            with self._path.open("a", encoding="utf-8", newline="") as table:
-                writer = csv.DictWriter(table, list(values), lineterminator="\n")
+            with path.open("a", encoding="utf-8", newline="") as table:
+                writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
                 if not table.tell():
                     writer.writeheader()
-                writer.writerow(values)
+                writer.writerows(rows)
         except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path, error.strerror)
-            self._path = None
+            logger.warning("%s cannot be written: %s", path, error.strerror)
+            self._folder = None
 
 
 def _row(snapshot: _Snapshot, found: DepthMeasurement, run: int) -> DepthRow:

@@ -32,16 +32,13 @@ class Series(NamedTuple):
     dotted: bool = False
 
 
-def time_chart(
-    series: Sequence[Series], unit: str, *, limits: tuple[float, float] | None = None, inverted: bool = False
-) -> str:
+def time_chart(series: Sequence[Series], unit: str, *, limits: tuple[float, float] | None = None) -> str:
     """Return a chart of values over the time of the night, "" without values.
 
     Args:
         series: lines; those without values are left out.
         unit: of the values.
         limits: lowest and highest value shown; None for those of the values.
-        inverted: whether values grow downwards, as magnitudes do.
     """
     series = [line for line in series if len(line.seconds)]
     if not series:
@@ -54,8 +51,7 @@ def time_chart(
         return LEFT + (second - begin) / (end - begin) * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
-        share = (min(max(value, low), high) - low) / (high - low)
-        return TOP + (share if inverted else 1 - share) * (HEIGHT - TOP - BOTTOM)
+        return TOP + (high - min(max(value, low), high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = [_grid_line(LEFT, y(value), WIDTH - RIGHT, y(value)) + _value_label(y(value), value)
              for value in _nice_values(low, high)]  # fmt: skip

@@ -15,6 +15,7 @@ from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
 from ..system.utc_time import utc_now
 from .curves import altitude_curves, frame_curves
+from .depth import NightDepth, depth_section, read_depth
 from .faults import faults_of_night, faults_section
 from .frame_logs import LoggedFrames, last_logged_time, read_frame_logs
 from .gallery import gallery
@@ -40,6 +41,7 @@ class NightData:
         runs: that wrote frames or events in it.
         events: first seen in it, in the order they began.
         frames: of its frame logs.
+        depth: measured in its solved frames.
         place: of the telescope, None if unknown.
     """
 
@@ -48,6 +50,7 @@ class NightData:
     runs: list[RunRow]
     events: list[EventRow]
     frames: LoggedFrames
+    depth: NightDepth
     place: Place | None
 
 
@@ -79,7 +82,8 @@ def read_night(folder: Path, night: Night, place: Place | None = None) -> NightD
         )
     numbers = {event.run for event in events} | frames.runs
     runs = [run for run in query_runs(folder) if run.number in numbers]
-    return NightData(night, folder, runs, events, frames, place)
+    depth = read_depth(folder, night.since, night.until)
+    return NightData(night, folder, runs, events, frames, depth, place)
 
 
 def night_report(folder: Path, name: str | None = None, place: Place | None = None) -> tuple[Night, str]:
@@ -112,6 +116,7 @@ def report_page(data: NightData, is_served: bool = False) -> str:
         section("Sky", sky_maps(objects), "sky"),
         gallery(data.folder, objects, is_served),
         altitude_curves(objects, data.place),
+        depth_section(data.depth),
         frame_curves(data.frames.samples),
         faults_section(faults, data.events),
         _runs(data.runs),
@@ -149,6 +154,8 @@ def _figures(data: NightData, objects: Sequence[NightObject], faults: int) -> st
     if any(item.position for item in objects):
         figures += [("in the catalogue", named), ("not in the catalogue", _not_in_catalogue(objects))]
     figures += [("frames", data.frames.count), ("observed", _observed(data.frames)), ("artefacts", artefacts)]
+    if data.depth.best_limit is not None:
+        figures.append(("limiting magnitude", f"{data.depth.best_limit:.1f}"))
     figures.append(("faults", faults))
     cells = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in figures)
     return f'<dl class="figures">{cells}</dl>'

@@ -1,14 +1,18 @@
 """The depth of solved frames is measured next to the loop."""
 
 import csv
+import dataclasses
 import datetime
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from galaxy_edge.runtime.events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.monitoring.depth_sink import DEPTH_FILE, DepthSink
+from galaxy_edge.runtime.monitoring.depth_sink import DepthSink
 from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.sky.depth import FieldGalaxy
 from galaxy_edge.sky.wcs import Wcs
 from helpers.star_index import write_star_index
 
@@ -25,9 +29,9 @@ def solved(tmp_path, monkeypatch):
     rows, columns = np.indices(light.shape) + 0.5
     for (x, y), mag in zip(xy, magnitude, strict=True):
         light += 10 ** (0.4 * (20 - mag)) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4) / (4 * np.pi)
-    time = datetime.datetime(2026, 3, 20, 21, tzinfo=datetime.UTC)
+    moment = datetime.datetime(2026, 3, 20, 21, tzinfo=datetime.UTC)
     return Frame(
-        np.zeros((300, 300, 3), np.uint8), time, "a.fit", 0, planes=(light.astype(np.float32),),
+        np.zeros((300, 300, 3), np.uint8), moment, "a.fit", 0, planes=(light.astype(np.float32),),
         wcs=wcs,
     )  # fmt: skip
 
@@ -64,3 +68,24 @@ def test_a_missing_star_catalogue_is_reported_once(solved, tmp_path, monkeypatch
     sink.frame(solved, Detections.empty(), record(solved))
     sink.close(1, 0)
     assert "apt install astrometry-data" in caplog.text
+
+
+def test_what_is_new_about_a_galaxy_is_a_row(solved, tmp_path, monkeypatch):
+    """It is found, then expected; in another hour it is written again."""
+    galaxies = [
+        FieldGalaxy("A", 10.2, 22.5, 15.0, False, True), FieldGalaxy("A", 10.2, 22.5, 60.0, True, False),
+        FieldGalaxy("A", 10.2, 22.5, 60.0, True, True), FieldGalaxy("A", 10.2, 22.5, 60.0, True, True),
+    ]  # fmt: skip
+    monkeypatch.setattr("galaxy_edge.sky.depth_meter.field_galaxies", lambda *_: [galaxies.pop(0)])
+    sink = DepthSink(tmp_path, 3, RunMonitor())
+    for count, minute in enumerate((0, 2, 4, 65), 1):
+        frame = dataclasses.replace(solved, time=solved.time + datetime.timedelta(minutes=minute), number=minute)
+        sink.frame(frame, Detections.empty(), record(frame))
+        while len(sink.report()["rows"]) < count:
+            time.sleep(0.005)
+    sink.close(4, 0)
+    rows = list(csv.DictReader((tmp_path / COMPLETENESS_FILE).read_text().splitlines()))
+    assert [(row["time"][11:16], row["expected"], row["found"]) for row in rows] == [
+        ("21:00", "0", "1"), ("21:02", "1", "0"), ("22:05", "1", "1"),
+    ]  # fmt: skip
+    assert {row["name"] for row in rows} == {"A"} and {row["run"] for row in rows} == {"3"}
