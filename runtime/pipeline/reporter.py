@@ -155,7 +155,7 @@ class Reporter:
                 continue
             name = track.sky.label if track.sky else ""
             if not track.is_galaxy:
-                if name:
+                if track.sky and not track.sky.is_galaxy:
                     self._stats.not_galaxies.add(name)
                 continue
             name = name or display_label(track.probabilities, self._classes, self._abstain_below)

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..events.event import OBJECT
 from ..events.event_row import EventRow
 from ..events.runs import RunRow
 from .frame_logs import LoggedFrames
 from .markup import section, text
+from .objects import is_artefact
 
 MAX_GAPS = 8
 
@@ -31,7 +31,7 @@ def faults_section(faults: Sequence[str], events: Sequence[EventRow]) -> str:
     """Return the faults as a list, and a line with the artefacts that were set aside."""
     items = "".join(f"<li>{text(fault)}</li>" for fault in faults)
     content = f'<ul class="faults">{items}</ul>' if items else "<p>None.</p>"
-    kinds = Counter(event.kind for event in events if event.kind != OBJECT)
+    kinds = Counter(event.kind for event in events if is_artefact(event))
     if kinds:
         seen = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
         content += f"<p>Artefacts, which are not objects: {text(seen)}.</p>"

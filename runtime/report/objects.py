@@ -9,6 +9,7 @@ from ...models.naming import display_name
 from ...sky.position import SkyPosition
 from ..events.event import OBJECT
 from ..events.event_row import EventRow
+from ..tracking.track import DUPLICATE
 from .sky_position import angle_text, dec_text, ra_text
 
 
@@ -97,11 +98,21 @@ class NightObject:
         return [line for line in lines if line]
 
 
+def is_in_sky(event: EventRow) -> bool:
+    """Return whether it is a galaxy, nebula or cluster."""
+    return event.kind == OBJECT or (event.sky is not None and event.kind == event.sky.object_kind)
+
+
+def is_artefact(event: EventRow) -> bool:
+    """Return whether it is not of the sky; a duplicate is of an object."""
+    return not is_in_sky(event) and event.kind != DUPLICATE
+
+
 def objects_of_night(events: Sequence[EventRow]) -> list[NightObject]:
     """Join events of the same object; those with names first, then by score."""
     groups: dict[str, list[EventRow]] = {}
     for event in events:
-        if event.kind == OBJECT:
+        if is_in_sky(event):
             key = (event.sky.object_id or event.sky.object_name) if event.sky else None
             groups.setdefault(key or event.id, []).append(event)
     objects = [

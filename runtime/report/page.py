@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import UsageError
-from ..events.event import OBJECT
 from ..events.event_row import EventRow
 from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
@@ -21,7 +20,7 @@ from .frame_logs import LoggedFrames, last_logged_time, read_frame_logs
 from .gallery import gallery
 from .markup import section, table, text
 from .night import Night, Place, night_from_name, night_of
-from .objects import NightObject, objects_of_night
+from .objects import NightObject, is_artefact, objects_of_night
 from .sky_map import sky_maps
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -149,7 +148,7 @@ def _when(data: NightData) -> str:
 def _figures(data: NightData, objects: Sequence[NightObject], faults: int) -> str:
     """Return the night's figures: what a reader wants to know first."""
     named = sum(item.is_named for item in objects)
-    artefacts = sum(event.kind != OBJECT for event in data.events)
+    artefacts = sum(is_artefact(event) for event in data.events)
     figures: list[tuple[str, object]] = [("objects", len(objects))]
     if any(item.position for item in objects):
         figures += [("in the catalogue", named), ("not in the catalogue", _not_in_catalogue(objects))]

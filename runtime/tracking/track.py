@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MIN_CONFIRMATIONS = 3
 """Observations in line with the sky's motion after which a tentative object is confirmed."""
 
-OBJECT, TRAIL, HOT_PIXEL = "object", "trail", "hot pixel"
+OBJECT, TRAIL, HOT_PIXEL, DUPLICATE = "object", "trail", "hot pixel", "duplicate"
 TENTATIVE, CONFIRMED, ENDED = "tentative", "confirmed", "ended"
 
 
@@ -37,7 +37,8 @@ class Track:
         state: ``tentative``, ``confirmed`` (it is an event) or ``ended`` (it will not change any more).
         confirmed: whether it ever was an event; a tentative one may end without.
         kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
-            one may turn out to be a hot pixel when the sky has drifted on.
+            one may turn out to be a hot pixel when the sky has drifted on, or a ``duplicate`` of an earlier event
+            when its position becomes known.
         cfa: Bayer pattern of `raw_cutout`, where that is a mosaic.
         raw_cutout: (H, W) or (H, W, 3) uint16 or float32, the cutout as the source delivered it, where that has more
             than 8 bits.
@@ -137,6 +138,11 @@ class Track:
         return shifted
 
     @property
+    def is_identified(self) -> bool:
+        """Whether it is known which object of the sky it is."""
+        return self.sky is not None and self.sky.object_id is not None
+
+    @property
     def appearance(self) -> tuple[int, int, str | None]:
         """Number of the best frame, index of the best class, id of the object."""
         return self.best_frame, int(self.seen.argmax()), self.sky.object_id if self.sky else None
@@ -231,6 +237,12 @@ class Track:
         if earlier.score >= self.score:
             for name in ("source", "box", "score", "best_frame", "cutout", "raw_cutout", "cfa", "sky"):
                 setattr(self, name, getattr(earlier, name))
+
+    def as_duplicate(self) -> Track:
+        """Return an ended copy, for the event that another one continues."""
+        duplicate = replace(self, kind=DUPLICATE)
+        duplicate.end()
+        return duplicate
 
     def drop_cutout(self) -> None:
         """Forget the pixels of the best view, which were reported."""

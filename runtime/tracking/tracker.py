@@ -60,6 +60,7 @@ class Tracker:
         self._field = self._field_began = 0
         self._continuous = continuous
         self.identity: ObjectIdentity | None = None
+        self._duplicates: list[Track] = []  # events of this frame that earlier ones continue
         self._positions: Sequence[SkyPosition] = ()  # of the frame's detections on the sky; empty if unknown
 
     def update(
@@ -116,6 +117,8 @@ class Tracker:
                 track.reported_at = self._clock
                 changed.append(track)
         self._alive += elsewhere
+        changed += self._duplicates
+        self._duplicates = []
         return changed
 
     def move_times(self, seconds: float) -> list[Track]:
@@ -152,6 +155,17 @@ class Tracker:
         """
         earlier = self.identity.resume(track, self._updates) if self.identity else None
         return -int(earlier is not None and earlier.is_galaxy)
+
+    def _joined(self, track: Track) -> int:
+        """Let an event whose position came late continue its object's earlier one.
+
+        Its own, which was reported, ends as a duplicate. Return the change of `count`.
+        """
+        duplicate = track.as_duplicate()
+        change = self._resumed(track)
+        if track.number != duplicate.number:
+            self._duplicates.append(duplicate)
+        return change
 
     def _take_elsewhere(self, star_field: int, only_events: bool, sky: np.ndarray) -> list[Track]:
         """Remove and return the tracks that a frame cannot continue.
@@ -199,6 +213,7 @@ class Tracker:
     def _observe(self, track: Track, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> bool:
         """Add an observation to a track; return whether the change is worth reporting."""
         state, kind, appearance, counted = track.state, track.reported_kind, track.appearance, track.is_galaxy
+        was_identified = track.is_identified
         position = self._positions[index] if self._positions else None
         track.add_observation(frame, detections, index, sky, self._updates, self._clock, position)
         track.classify_motion()
@@ -206,6 +221,8 @@ class Tracker:
             self.identity.update(track)
             if state != CONFIRMED:
                 self.count += self._resumed(track)
+            elif track.is_identified and not was_identified:
+                self.count += self._joined(track)
         # It may have been taken for a galaxy while the sky had hardly moved, or its position was not known.
         self.count += track.is_galaxy - counted
         is_news = track.appearance != appearance or self._clock - track.reported_at >= UPDATE_INTERVAL

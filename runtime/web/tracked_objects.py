@@ -10,7 +10,7 @@ import numpy as np
 
 from ...models.naming import plain_name
 from ..events.event import RunInfo, events_from_tracks
-from ..tracking.track import Track
+from ..tracking.track import OBJECT, Track
 
 KEPT_FRAMES, KEPT_SECONDS = 5, 3.0
 """An object that is missed for longer than both is not drawn; shorter gaps would make its box blink."""
@@ -58,7 +58,7 @@ class TrackedObjects:
             width, height: of the pixels that the tracker works in.
         """
         for track in changed:
-            is_object = track.is_galaxy
+            is_object = track.confirmed and track.kind == OBJECT  # nebulae and clusters are drawn with their names
             # Each object of unrelated images ends with its only frame, in which it is shown.
             if is_object and (not track.ended or (track.frames == 1 and track.last[0] == frame)):
                 self._tracks[track.number] = track

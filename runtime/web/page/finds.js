@@ -46,7 +46,7 @@ function fill(parts, event) {
   parts.line.textContent = `${howSure(event)} · ${shortClock(event.last_time)} · ${where(event)}`;
   parts.mark.textContent = event.review ? `You said: ${ANSWERS[event.review].toLowerCase()}` : "";
   parts.card.classList.toggle("seen", inSight.has(event.id));
-  parts.card.dataset.kind = kind(event.sure === false && !event.group ? "other" : event.class);
+  parts.card.dataset.kind = kind(event.kind !== "object" || (event.sure === false && !event.group) ? "other" : event.class);
   if (changed && !parts.details.hidden && !parts.details.querySelector(".which")) showDetails(parts);
 }
 

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.report.frame_logs import read_frame_logs
 from galaxy_edge.runtime.report.page import night_report
 from helpers.command_line import galaxy_edge_in_process
+from helpers.sky_nights import sky_night
 from helpers.tracks import frame, iso, named, output, record, track
 
 DAY = 86_400
@@ -55,6 +58,18 @@ def test_names_are_text(tmp_path, monkeypatch):
     out.close(0, 0)
     _, page = night_report(tmp_path)
     assert "<b onload" not in page and "\u202e" not in page and "&lt;b onload" in page
+
+
+def test_nebulae_are_objects_and_duplicates_are_nothing(tmp_path):
+    """Neither is an artefact."""
+    sky_night(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base, base:
+        nebula = "object_kind = 'reflection nebula', object_name = 'NGC 7023', kind = 'reflection nebula'"
+        base.execute(f"UPDATE event SET {nebula} WHERE number = 3")
+        base.execute("UPDATE event SET kind = 'duplicate' WHERE number = 2")
+    _, page = night_report(tmp_path)
+    assert "NGC 7023" in page and "reflection nebula" in page and "Artefacts, which" not in page
+    assert "<dt>artefacts</dt><dd>0<" in page and "<dt>objects</dt><dd>3<" in page
 
 
 def test_a_folder_without_logs_and_crops_still_has_a_report(tmp_path):

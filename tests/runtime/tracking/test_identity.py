@@ -73,6 +73,37 @@ def test_position_that_comes_late_is_entered_and_reported():
     assert track.sky.object_id == "J064000.0+200000" and telescope.tracker.count == 1
 
 
+def test_return_after_a_late_position_is_no_second_event():
+    telescope = Telescope()
+    for number in range(6):
+        telescope.look(HERE, known=number > 3)
+    for _ in range(12):
+        telescope.look(THERE, field=1)
+    for _ in range(4):
+        telescope.look(HERE, field=2)
+    assert telescope.tracker.count == 2
+    (track,) = [track for track in telescope.tracker.finish() if track.number == 1]
+    assert (track.first[0], track.last[0], track.frames) == (0, 21, 10)
+
+
+def test_event_whose_position_comes_late_continues_the_earlier_one():
+    """The event reported before the field is solved ends as a duplicate."""
+    telescope = Telescope()
+    for _ in range(4):
+        telescope.look(HERE)
+    for _ in range(12):
+        telescope.look(THERE, field=1)
+    for _ in range(4):
+        telescope.look(HERE, field=2, known=False)
+    assert telescope.tracker.count == 3
+    changed = {track.number: track for track in telescope.look(HERE, field=2)}
+    assert telescope.tracker.count == 2 and len(changed) == 2
+    assert not changed.pop(1).ended
+    (duplicate,) = changed.values()
+    assert (duplicate.ended, duplicate.reported_kind, duplicate.is_galaxy) == (True, "duplicate", False)
+    assert sorted(track.number for track in telescope.tracker.finish()) == [1, 2]
+
+
 def test_nebula_is_not_counted_as_a_galaxy():
     """Also if its position comes late."""
     for late in (False, True):

@@ -4,9 +4,12 @@ import datetime
 
 import numpy as np
 from galaxy_edge.runtime.events.event import RunInfo
+from galaxy_edge.runtime.events.objects import ObjectRegistry
 from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.tracking.identity import ObjectIdentity
 from galaxy_edge.runtime.tracking.tracker import Tracker
 from galaxy_edge.runtime.web.tracked_objects import KEPT_FRAMES, KEPT_SECONDS, TrackedObjects
+from galaxy_edge.sky.position import SkyPosition
 
 RUN = RunInfo(1, "1f0c22aa", ("smooth_round", "spiral_medium"), 0.6)
 START = datetime.datetime(2026, 11, 28, 22, tzinfo=datetime.UTC)
@@ -19,7 +22,7 @@ class Sky:
         self.tracker, self.number, self.now = Tracker(continuous), 0, 0.0
         self.objects = TrackedObjects(RUN, lambda: self.now)
 
-    def frame(self, found=True):
+    def frame(self, found=True, position=None):
         """Return the boxes to draw in the next frame."""
         shift = 2.0 * self.number
         box = [100 + shift, 50, 140 + shift, 90]
@@ -31,7 +34,12 @@ class Sky:
         time = START + datetime.timedelta(seconds=self.now)
         frame = Frame(np.zeros((200, 400, 3), np.uint8), time, "sky", self.number)
         matrix = np.array([[1, 0, shift], [0, 1, 0], [0, 0, 1.0]])
-        boxes = self.objects.update(self.tracker.update(frame, detections, matrix), self.number, 400, 200)
+        boxes = self.objects.update(
+            self.tracker.update(frame, detections, matrix, positions=[position] if position else ()),
+            self.number,
+            400,
+            200,
+        )
         self.number, self.now = self.number + 1, self.now + 1.0
         return boxes
 
@@ -67,3 +75,24 @@ def test_each_unrelated_image_shows_its_own_objects():
     first, second = sky.frame(), sky.frame()
     assert [entry.id for entry in first] == ["1f0c22aa-00001"] and [entry.id for entry in second] == ["1f0c22aa-00002"]
     assert sky.frame(found=False) == []
+
+
+def test_nebula_is_drawn_with_its_name_and_kind():
+    """Not as the galaxy that the classifier takes it for."""
+    sky = Sky()
+    nebula = SkyPosition(315.4, 68.2, 2.0, 60.0, object_name="NGC 7023", object_kind="reflection nebula")
+    (box,) = [sky.frame(position=nebula) for _ in range(3)][-1]
+    assert box.name == box.label == "NGC 7023, reflection nebula"
+
+
+def test_joined_object_is_drawn_once():
+    """Its second event was reported before its position was known."""
+    sky = Sky()
+    sky.tracker.identity = ObjectIdentity(ObjectRegistry().identify)
+    here = SkyPosition(192.7, 41.1, 2.0, 60.0)
+    first = [sky.frame(position=here) for _ in range(3)][-1]
+    sky.tracker._alive[0].end()
+    for _ in range(4):
+        begun = sky.frame()
+    assert [box.id for box in begun] != [box.id for box in first]
+    assert [box.id for box in sky.frame(position=here)] == [box.id for box in first]
