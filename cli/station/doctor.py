@@ -33,6 +33,15 @@ from ..options import ENGINES, FOLDER, PROFILE, Number
     metavar="SECONDS",
     help="How long to time inferences.",
 )
+@click.option("--camera", metavar="SOURCE", help="Open this source as a run would, and read a frame.")
+@click.option(
+    "--camera-seconds",
+    type=Number(1, 3600),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit for the first frame of --camera.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def doctor(as_json: bool, **options: Any) -> None:
     """Check Python, engines, cameras, disk, clock and networks of this computer.

@@ -18,6 +18,7 @@ from .engines import check_engines
 from .networks import check_networks
 from .packages import check_packages
 from .result import CheckResult
+from .source import SECONDS, check_source
 from .storage import check_storage
 from .system import check_groups, check_solvers, check_temperature
 
@@ -33,6 +34,8 @@ class DoctorConfig:
         device: name or TOML file of a device profile; None for this machine's.
         engine: one of `ENGINE_NAMES`; None for the profile's.
         seconds: how long inferences are timed in all.
+        camera: source to open, as in ``--camera`` of a run; None for none.
+        camera_seconds: time limit for its first frame.
         root: folder that holds ``dev``, ``etc``, ``proc``, ``sys`` and ``usr``.
     """
 
@@ -42,6 +45,8 @@ class DoctorConfig:
     device: str | None = None
     engine: str | None = None
     seconds: float = 5.0
+    camera: str | None = None
+    camera_seconds: float = SECONDS
     root: Path = Path("/")
 
 
@@ -57,6 +62,8 @@ def run_checks(config: DoctorConfig) -> Iterator[CheckResult]:
     yield from failed
     yield from check_engines(profile, bundles, config.root)
     yield from check_cameras(machine, config.root)
+    if config.camera is not None:
+        yield check_source(config.camera, config.out, config.camera_seconds)
     yield from check_solvers(config.root)
     yield from check_temperature(profile, config.root)
     yield from check_storage(config.out, profile.quota * 2**20)
