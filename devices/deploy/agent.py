@@ -10,6 +10,7 @@ its ``release.json`` is written last, so a release without it is partial.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import http.client
@@ -124,32 +125,21 @@ class Agent:
         command += ["--find-links", str(release / "wheels"), "--requirement", str(release / "requirements.txt")]
         _run(command, "the wheels cannot be installed")
 
-    def doctor(self, name: str) -> str:
-        """Check the release on this device; return a summary."""
+    def doctor(self, name: str) -> None:
+        """Check the release on this device."""
         program = str((release := self.releases / name) / "venv/bin/galaxy-edge")
         key = ["--key", str(release / "key.pub")] if (release / "key.pub").is_file() else []
-        checks: list[dict[str, Any]] = []
-        bundles: list[Path] = []
         done = _finished([program, "doctor", "--json"], DOCTOR_SECONDS, cwd=str(release))
-        if done.returncode == 2 and "No such command" in done.stderr:
-            _run([program, "devices", "probe", "--json"], "galaxy-edge does not start")
-            shipped = "venv/lib/python*/site-packages/galaxy_edge/models/shipped/*/bundle.toml"
-            bundles = [path.parent for path in sorted(release.glob(shipped))]
-        else:
-            try:
-                report = json.loads(done.stdout.strip().splitlines()[-1])
-                checks = [check for check in report["checks"] if check.get("exercised", True)]
-            except (ValueError, KeyError, IndexError, TypeError):
-                raise Refused(f"doctor gave no report: {_last_line(done.stderr)}") from None
-            if not report.get("ok") or done.returncode:
-                bad = [check for check in checks if check["status"] not in ("ok", "warn", "skipped")]
-                texts = "; ".join(f"{check['name']}: {check['detail']}" for check in bad)
-                raise Refused(f"doctor: {texts or 'it failed'}")
-        for path in (*bundles, *sorted(release.glob("models/*/"))):
-            _run(
-                [program, "bundle", "verify", *(key if path.parent == release / "models" else []), str(path)], "bundle"
-            )
-        return f"{len(checks)} checks" if checks else f"{len(bundles)} shipped bundles verified"
+        try:
+            report = json.loads(done.stdout.strip().splitlines()[-1])
+            checks = [check for check in report["checks"] if check.get("exercised", True)]
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise Refused(f"doctor gave no report: {_last_line(done.stderr)}") from None
+        if not report.get("ok") or done.returncode:
+            bad = [check for check in checks if check["status"] not in ("ok", "warn", "skipped")]
+            raise Refused("doctor: " + ("; ".join(f"{c['name']}: {c['detail']}" for c in bad) or "it failed"))
+        for path in sorted(release.glob("models/*/")):
+            _run([program, "bundle", "verify", *key, str(path)], "bundle")
 
     def finish(self, name: str, record: dict[str, Any]) -> None:
         """Flush the release to the disk and mark it as complete."""
@@ -161,12 +151,12 @@ class Agent:
         before, began = self.current(), time.monotonic()
         self._point(name)
         reason, serving = self._restart(restart, url, start, watch)
-        if not reason:
-            self._update(name, state="healthy")
-            return {"active": name, "before": before, "serving_seconds": serving}
         failed = time.monotonic()
-        self._update(name, state="failed", reason=reason)
-        result = {"active": before, "failed": reason, "failed_seconds": round(failed - began, 1)}
+        problem = self._update(name, state="failed" if reason else "healthy", reason=reason)
+        result = {"active": name, "before": before, "serving_seconds": serving, "record_problem": problem}
+        if not reason:
+            return result
+        result = {**result, "active": before, "failed": reason, "failed_seconds": round(failed - began, 1)}
         if not before or before == name:  # there is nothing to go back to
             (self.root / "current").unlink()
             return {**result, "active": ""}
@@ -229,9 +219,20 @@ class Agent:
             os.fsync(stream.fileno())
         os.replace(staged, self.releases / name / "release.json")
 
-    def _update(self, name: str, **fields: Any) -> None:
-        record = json.loads((self.releases / name / "release.json").read_text())
-        self._record(name, {**record, **fields})
+    def _update(self, name: str, **fields: Any) -> str:
+        """Change fields of a record; return why that fails, e.g. a full disk, which must not stop going back."""
+        try:
+            self._record(name, {**json.loads((self.releases / name / "release.json").read_text()), **fields})
+        except OSError as error:
+            return _reason(error)
+        return ""
+
+
+def _reason(error: OSError, file: str = "") -> str:
+    """Return what went wrong, and what to do if the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "its disk became full: free some space, or keep fewer releases with --keep"
+    return f"{file}{error.strerror or error}"
 
 
 def _find_python(version: str) -> str:
@@ -269,8 +270,8 @@ def _run(command: list[str], failure: str) -> None:
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return ([line for line in lines if line.startswith("ERROR")] or lines or ["no reason given"])[-1].strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
+    return ([line for line in lines if line.startswith("ERROR")] or lines)[-1]
 
 
 def _sha256(path: Path) -> str:
@@ -282,13 +283,12 @@ def main() -> None:
     agent = Agent()
     for line in iter(sys.stdin.buffer.readline, b""):
         request = json.loads(line)
-        command = request.pop("command")
         try:
-            answer = {"result": getattr(agent, command)(**request)}
+            answer = {"result": getattr(agent, request.pop("command"))(**request)}
         except Refused as error:
             answer = {"error": str(error)}
         except OSError as error:
-            answer = {"error": f"{error.filename or agent.root}: {error.strerror or error}"}
+            answer = {"error": _reason(error, f"{error.filename or agent.root}: ")}
         with contextlib.suppress(OSError):  # the connection was cut: the work is done all the same
             print(MARK + json.dumps(answer), flush=True)
         if "error" in answer:

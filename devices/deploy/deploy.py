@@ -64,6 +64,7 @@ class Outcome:
         detail: one line.
         serving_seconds: from the switch to the first healthy answer.
         deploy_seconds: from the begin to the first healthy answer.
+        failed_seconds: from the switch to the failure.
         rollback_seconds: from the failure to the earlier release serving.
         releases: records of the releases there, for a status.
     """
@@ -74,6 +75,7 @@ class Outcome:
     detail: str = ""
     serving_seconds: float | None = None
     deploy_seconds: float | None = None
+    failed_seconds: float | None = None
     rollback_seconds: float | None = None
     releases: tuple[dict[str, Any], ...] = ()
 
@@ -167,13 +169,18 @@ def for_each_host(hosts: tuple[str, ...], work: Callable[[str], Outcome]) -> lis
 
 
 def _outcome(host: str, result: dict[str, Any], before_switch: float) -> Outcome:
+    unrecorded = f"; its state cannot be recorded: {result['record_problem']}" if result["record_problem"] else ""
     if "failed" not in result:
         serving = result["serving_seconds"]
-        return Outcome(host, True, result["active"], "serving", serving, round(before_switch + serving, 1))
+        seconds = round(before_switch + serving, 1)
+        return Outcome(host, True, result["active"], f"serving{unrecorded}", serving, seconds)
     if not result["active"]:
         detail = f"{result['failed']}; there is no earlier release to go back to"
     elif result["restore_problem"]:
         detail = f"{result['failed']}; the earlier release does not serve either: {result['restore_problem']}"
     else:
-        detail = f"{result['failed']}; rolled back"
-    return Outcome(host, False, result["active"], detail, rollback_seconds=result.get("rollback_seconds"))
+        detail = f"{result['failed']}; rolled back in {result['rollback_seconds']:.1f} s"
+    return Outcome(
+        host, False, result["active"], detail + unrecorded, failed_seconds=result["failed_seconds"],
+        rollback_seconds=result.get("rollback_seconds"),
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from galaxy_edge.devices.deploy.download import add_pip
 from galaxy_edge.devices.deploy.wheelhouse import describe_folder
 
 PROGRAM = """
-import http.server, json, sys, time
+import http.server, json, os, sys
 BEHAVIOUR = "{behaviour}"
 
 def main():
@@ -19,11 +19,13 @@ def main():
         print(json.dumps({{"checks": [check], "ok": not bad}}))
         sys.exit(bad)
     if verb == "serve":
-        began = time.monotonic()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                well = BEHAVIOUR == "good" or BEHAVIOUR == "dies" and time.monotonic() - began < 1
+                well = BEHAVIOUR == "good" or BEHAVIOUR == "dies" and not os.path.exists("die")
+                if well:
+                    with open("answers-{version}", "a") as count:
+                        count.write(".")
                 self.send_response(200 if well else 503)
                 self.end_headers()
                 self.wfile.write(b"{version}")
@@ -34,11 +36,21 @@ def main():
         http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 """
 
+PIP = """
+import pathlib, sys, sysconfig, zipfile
+wheels = pathlib.Path(sys.argv[sys.argv.index("--find-links") + 1])
+zipfile.ZipFile(next(wheels.glob("galaxy_edge-*.whl"))).extractall(sysconfig.get_path("purelib"))
+script = pathlib.Path(sysconfig.get_path("scripts"), "galaxy-edge")
+script.write_text(f"#!{sys.executable}\\nimport stub\\nstub.main()\\n")
+script.chmod(0o755)
+"""
+
 
 def stub_wheel(folder, version, behaviour="good", requires=()):
     """Write a wheel whose service has one of four behaviours.
 
-    The service is ``good``, is ``unhealthy`` or ``dies``, or its doctor finds it ``sick``.
+    The service is ``good``, is ``unhealthy``, ``dies`` once there is a file ``die`` in the folder of the releases,
+    or its doctor finds it ``sick``.
     """
     path = Path(folder) / f"galaxy_edge-{version}-py3-none-any.whl"
     about = f"galaxy_edge-{version}.dist-info"
@@ -56,12 +68,22 @@ def stub_wheel(folder, version, behaviour="good", requires=()):
     return path
 
 
-def stub_wheelhouse(folder, version, behaviour, machine, python):
+def stub_pip(folder):
+    """Write a wheel of a pip that unpacks the stub and no more: the real one takes seconds to start."""
+    about = "pip-99.0.dist-info"
+    with zipfile.ZipFile(Path(folder) / "pip-99.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("pip/__main__.py", PIP)
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: pip\nVersion: 99.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+
+
+def stub_wheelhouse(folder, version, behaviour, machine, python, with_real_pip=False):
     """Write a wheelhouse with a stub and pip; return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     stub_wheel(folder, version, behaviour)
-    add_pip(folder)
+    (add_pip if with_real_pip else stub_pip)(folder)
     made = describe_folder(folder, "desktop-x86", machine, python)
     made.write_manifest()
     return made

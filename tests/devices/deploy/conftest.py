@@ -2,6 +2,7 @@
 
 import http.client
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from galaxy_edge.devices.deploy.deploy import Target
@@ -21,7 +22,7 @@ class Device:
     """A device under a real sshd; its restart command starts the current release."""
 
     def __init__(self, server, tmp_path):
-        self.server, self.tmp_path = server, tmp_path
+        self.server, self.tmp_path, self.with_real_pip = server, tmp_path, False
         self.root, self.port = server.root, free_port()
         self.machine, self.python = server.run(
             "python3 -c 'import platform; print(platform.machine(), *platform.python_version_tuple()[:2])'"
@@ -31,22 +32,25 @@ class Device:
         (server.folder / "restart.sh").write_text(RESTART.format(folder=folder, port=self.port))
         self.url = f"http://127.0.0.1:{self.port}/healthz"
         self.target = Target(
-            str(self.root), f"sh {server.folder}/restart.sh", self.url, start_seconds=3, health_seconds=2, keep=2,
+            str(self.root), f"sh {server.folder}/restart.sh", self.url, start_seconds=60, health_seconds=0.4, keep=2,
             config=server.config,
         )  # fmt: skip
 
     def wheelhouse(self, version="1.0", behaviour="good"):
         """Return a wheelhouse with a stub of the package."""
-        stub_wheelhouse(self.tmp_path / "wheels", version, behaviour, self.machine, self.python)
+        stub_wheelhouse(
+            self.tmp_path / "wheels", version, behaviour, self.machine, self.python, self.with_real_pip
+        )  # fmt: skip
         return load_wheelhouse(self.tmp_path / "wheels")
 
     def release(self, version="1.0", behaviour="good", models=None, key=None):
         """Return a release with a stub of the package."""
         return make_release(self.wheelhouse(version, behaviour), models, key)
 
-    def deploy(self, *arguments, allow_older=False, **fields):
-        """Deploy such a release."""
-        return deploy_to("device", self.release(*arguments, **fields), self.target, allow_older)
+    def deploy(self, version="1.0", behaviour="good", allow_older=False, **fields):
+        """Deploy such a release; one that is unhealthy from the start gets less time to become healthy."""
+        target = replace(self.target, start_seconds=3) if behaviour == "unhealthy" else self.target
+        return deploy_to("device", self.release(version, behaviour, **fields), target, allow_older)
 
     def serving(self):
         """Return the version that the service reports, or None if it is not healthy."""

@@ -1,15 +1,19 @@
 """Deployments to a real sshd: switch, health, automatic rollback, every refusal."""
 
+import hashlib
 import json
 import os
 import shutil
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from galaxy_edge.devices.deploy import deploy as deploy_module
 from galaxy_edge.devices.deploy.connection import Connection, DeployError
 from galaxy_edge.devices.deploy.deploy import deploy, for_each_host, roll_back, status
+from galaxy_edge.devices.deploy.release import ReleaseFile
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.signature import generate_keypair, sign
 from helpers.command_line import galaxy_edge
@@ -19,7 +23,9 @@ pytestmark = pytest.mark.lab
 
 
 def test_a_release_is_installed_switched_to_and_rolled_back_if_it_fails(device):
+    device.with_real_pip = True
     first = device.deploy("1.0")
+    device.with_real_pip = False
     assert first.ok and device.serving() == "1.0"
     assert first.serving_seconds <= first.deploy_seconds
     with pytest.raises(DeployError, match="doctor: golden vectors: sample 3 differs"):
@@ -28,7 +34,8 @@ def test_a_release_is_installed_switched_to_and_rolled_back_if_it_fails(device):
     assert device.serving() == "1.0"
 
     failed = device.deploy("1.2", "unhealthy")
-    assert not failed.ok and "answers 503" in failed.detail and failed.detail.endswith("rolled back")
+    assert not failed.ok and "answers 503" in failed.detail
+    assert failed.detail.endswith(f"rolled back in {failed.rollback_seconds:.1f} s")
     assert failed.release == first.release and device.serving() == "1.0"
     assert failed.rollback_seconds >= 0
 
@@ -52,18 +59,69 @@ def test_a_cut_connection_leaves_the_old_release_running(device):
     assert device.serving() == "1.0"
 
     release = device.release("2.0", "dies")  # cut while the new release is watched
-    worker = threading.Thread(
-        target=for_each_host, args=(("device",), lambda host: deploy(host, release, device.target))
-    )
+    target = replace(device.target, health_seconds=600)
+    worker = threading.Thread(target=for_each_host, args=(("device",), lambda host: deploy(host, release, target)))
     worker.start()
     until(lambda: device.serving() == "2.0")
+    until(lambda: (device.root / "answers-2.0").stat().st_size > 1)  # the second answer is the agent's: it watches
     for process in Path("/proc").glob("[0-9]*/stat"):
         name, _, rest = process.read_text().partition("(")[2].rpartition(")")
         if name == "ssh" and int(rest.split()[1]) == os.getpid():
             os.kill(int(process.parent.name), 9)
     worker.join()
+    (device.root / "die").touch()
     until(lambda: device.serving() == "1.0")
     assert os.readlink(device.root / "current") == f"releases/{first.release}"
+
+
+@pytest.fixture
+def device_disk(device):
+    """The folder of the device's releases and its service, as a disk that `fill` fills."""
+    folder = device.root.parent
+    account = device.server.account
+    options = f"size=256m,mode=755,uid={account.pw_uid},gid={account.pw_gid}"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs (root)")
+    yield folder
+    device.stop()
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def resize(disk, left):
+    """Give the disk as many free bytes."""
+    usage = shutil.disk_usage(disk)
+    subprocess.run(["mount", "-o", f"remount,size={usage.used + left}", disk], check=True)
+
+
+def test_a_disk_that_fills_leaves_the_running_release(device, device_disk, monkeypatch):
+    """Something else on the device, such as a run's images, takes the space that there was before."""
+    first = device.deploy("1.0")
+    release, check = device.release("1.1"), deploy_module.check_space
+    extra = ReleaseFile("wheels/extra", content := os.urandom(2**21), 2**21, hashlib.sha256(content).hexdigest())
+
+    def fill_after_check(*arguments):
+        check(*arguments)
+        resize(device_disk, 2**20)
+
+    with monkeypatch.context() as patch, pytest.raises(DeployError) as refused:
+        patch.setattr(deploy_module, "check_space", fill_after_check)
+        deploy("device", replace(release, files=(extra, *release.files)), device.target)
+    assert str(refused.value) == "its disk became full: free some space, or keep fewer releases with --keep"
+    until(lambda: [path.name for path in (device.root / "releases").iterdir()] == [first.release])
+    assert os.readlink(device.root / "current") == f"releases/{first.release}" and device.serving() == "1.0"
+
+    resize(device_disk, 2**28)
+    ask = Connection.ask
+
+    def fill_before_switch(agent, command, **fields):
+        if command == "activate":
+            resize(device_disk, 0)
+        return ask(agent, command, **fields)
+
+    monkeypatch.setattr(Connection, "ask", fill_before_switch)
+    failed = device.deploy("1.2", "unhealthy")
+    assert "rolled back in " in failed.detail and "its state cannot be recorded: its disk became full" in failed.detail
+    assert failed.release == first.release and device.serving() == "1.0"
 
 
 def test_bundles_are_signed_and_never_older(device, tmp_path):
