@@ -220,7 +220,7 @@ class Agent:
         os.replace(staged, self.releases / name / "release.json")
 
     def _update(self, name: str, **fields: Any) -> str:
-        """Change fields of a record; return why that fails, e.g. a full disk, which must not stop going back."""
+        """Change fields of a record; return why that fails, as on a full disk."""
         try:
             self._record(name, {**json.loads((self.releases / name / "release.json").read_text()), **fields})
         except OSError as error:

@@ -65,7 +65,7 @@ def _describe(found: dict[str, Any]) -> str:
 
 
 def _ask(camera: str, out: Path, seconds: float) -> tuple[list[dict[str, Any]], str, int | None]:
-    """Return the child's answers, its last message, and its exit code; None if the time was up."""
+    """Return the child's answers, last message and exit code (None: time was up)."""
     package = __name__.partition(".runtime.")[0]
     folder = str(Path(sys.modules[package].__file__ or "").parents[1])
     inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

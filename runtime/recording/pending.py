@@ -85,6 +85,7 @@ class PendingRows:
         self._limits, self._clock = limits, clock
         self._lock = threading.Lock()
         self._lines: list[str] = []
+        self._taken: list[str] = []  # lines of the batch that is being written
         self._events: dict[int, Event] = {}
         self._since: dict[int, float] = {}  # of each event that waits or is being written
         self._refused: set[int] = set()  # events without room or refused, until a later state is not
@@ -95,6 +96,11 @@ class PendingRows:
     def events(self) -> int:
         """Number of events that are not in the store yet."""
         return len(self._since)
+
+    @property
+    def lines(self) -> int:
+        """Number of lines that are not in the frame log yet."""
+        return len(self._lines) + len(self._taken)
 
     @property
     def oldest_seconds(self) -> float:
@@ -154,7 +160,7 @@ class PendingRows:
             numbers = list(self._events)[: self._limits.commit_events]
             events = {number: self._events.pop(number) for number in numbers}
             batch = Batch(events, self._lines, self._clock_offset)
-            self._lines = []
+            self._lines, self._taken = [], batch.lines
         return batch
 
     def events_written(self, batch: Batch) -> None:
@@ -191,5 +197,5 @@ class PendingRows:
         """Count everything that still waits as lost; nothing is written any more."""
         with self._lock:
             self._refused |= self._since.keys()
-            self._lines_lost += len(self._lines)
-            self._lines = []
+            self._lines_lost += self.lines
+            self._lines, self._taken = [], []

@@ -6,6 +6,7 @@ Those beyond the limits are dropped and counted.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from ..imaging.encoding import encode_image
 from .pending import WriterLimits
 
 if TYPE_CHECKING:
+    from ..frame import Frame
     from .fits_writer import Cards
 
 
@@ -82,6 +84,23 @@ class PendingCrop(NamedTuple):
         return files
 
 
+def frame_images(name: str, frame: Frame, fits: bool) -> Iterator[PendingImage]:
+    """Yield the images of a frame; above 8 bits, at full depth as well.
+
+    The frame or stack at full depth is a 16-bit PNG (``NAME-16bit.png``; a mean is rounded, and values outside
+    0..65535 are not written), and a FITS file if `fits`.
+    """
+    pixels = frame.pixels.copy()
+    yield PendingImage(name, pixels)
+    if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
+        yield PendingImage(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
+    if fits:
+        from .fits_writer import frame_cards
+
+        deep = pixels if frame.raw is None else frame.raw.copy()
+        yield PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame))
+
+
 class PendingImages:
     """The queue of images between the frame loop and the thread that writes them.
 
@@ -104,6 +123,11 @@ class PendingImages:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def unwritten(self) -> int:
+        """Number of images that are not on the disk yet."""
+        return len(self._waiting) + self._in_hand
 
     @property
     def lost(self) -> int:

@@ -172,8 +172,9 @@ class RowWriter:
                 log.sync()
         except OSError as error:
             self._queue.drop_lines(len(batch.lines))
-            batch.lines.clear()
             return error.strerror or str(error)
+        finally:
+            batch.lines.clear()
         return ""
 
     def _check_folder(self) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from .image_writer import ImageWriter
 from .integrity import IntegrityChecker
 from .open_folder import FolderOptions, OpenFolder
 from .pending import PendingRows
-from .pending_images import PendingImage, PendingImages
+from .pending_images import PendingImage, PendingImages, frame_images
 from .row_writer import RowWriter
 
 logger = logging.getLogger(__name__)
@@ -189,23 +188,10 @@ class OutputWriter:
         self.wanted = name
 
     def save_frame(self, frame: Frame) -> None:
-        """Take the frame that `want` requested; above 8 bits, at full depth as well.
-
-        The frame or stack at full depth is a 16-bit PNG (``NAME-16bit.png``; a mean is rounded, and values outside
-        0..65535 are not written), and a FITS file if FITS is wanted.
-        """
+        """Take the frame that `want` requested, as `frame_images`."""
         name, self.wanted = self.wanted, None
-        if not name:
-            return
-        pixels = frame.pixels.copy()
-        self.image(name, pixels)
-        if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
-            self.image(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
-        if self._options.fits:
-            from .fits_writer import frame_cards
-
-            deep = pixels if frame.raw is None else frame.raw.copy()
-            self._images.add(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
+        for image in frame_images(name, frame, self._options.fits) if name else ():
+            self._images.add(image)
 
     def image(self, name: str, content: bytes | np.ndarray) -> None:
         """Take an image (encoded or pixels for a PNG) by its name in the output folder."""
@@ -234,14 +220,21 @@ class OutputWriter:
         """Return what is lost if the process ends now; "" if waiting can store more.
 
         Called when a run that was asked to stop should have ended: neither a call that has not returned since nor a
-        file that cannot be written is waited for any longer.
+        file that cannot be written is waited for any longer. `close` ends in time where nothing is lost.
         """
         if self.failure:
             return str(self.failure)
         reason = HUNG if self.busy_seconds >= ABANDONED_CALL_SECONDS else self.stopped
         if self.closed.is_set() or not reason:
             return ""
-        return f"output was lost: {self.pending + self.events_lost} events are not stored ({reason})"
+        counts = {
+            "events": self.pending + self.events_lost,
+            "images": self._images.unwritten + self.images_lost,
+            "lines of the log": self._rows.lines + self.lines_lost,
+            "parts of the video": sum(call.seconds > 0 for call in self.other_calls),
+        }
+        lost = next((f"{count} {name}" for name, count in counts.items() if count), "")
+        return f"output was lost: {lost} are not stored ({reason})" if lost else ""
 
     def close(self, ended: str, frames: int, bad: int) -> None:
         """Write what waits, record the run's end and close; set `failure` on losses."""
@@ -261,9 +254,11 @@ class OutputWriter:
         reason = HUNG if hangs else self.stopped or self._row_writer.end_error or self._last_error or OVERLOAD
         if self._row_writer.moved:
             reason = f"{self._row_writer.moved}: what was written before is missing"
-        if self.losses or self._failed or hangs or self._row_writer.moved:
+        if self.losses or self._failed or self._row_writer.moved:
             lost = f"{self.events_lost} events, {self.images_lost} images and {self.lines_lost} lines of the log"
             self.failure = RunFailure(f"output was lost: {lost} ({reason})")
+        elif hangs:
+            logger.warning("the end of the run could not be recorded: %s; its output is stored", HUNG)
         self.closed.set()
 
     def _work(self, work: Callable[[], None]) -> None:

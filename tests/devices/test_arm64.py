@@ -16,6 +16,8 @@ from galaxy_edge.benchmarks.performance.instructions import count
 from helpers.command_line import galaxy_edge as command_line
 from helpers.paths import ROOT
 
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
 EXTRACT = ("mmdebstrap", "--variant=extract", "--mode=root")
 REFERENCE = ROOT / "benchmarks/reference/instructions.json"
 PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_27", "manylinux_2_28")
@@ -86,7 +88,6 @@ def arm64(wheel, folder):
     return python
 
 
-@pytest.mark.slow
 def test_golden_vectors_of_the_shipped_models_are_reproduced_exactly_on_arm64(arm64):
     """The int8 models compute the same on another processor, bit for bit."""
     done = arm64("-c", GOLDEN)
@@ -95,7 +96,6 @@ def test_golden_vectors_of_the_shipped_models_are_reproduced_exactly_on_arm64(ar
     assert result == {"machine": "aarch64", "same": {"galaxy-detector": True, "galaxy-classifier": True}}
 
 
-@pytest.mark.slow
 def test_demo_gives_the_same_detections_on_arm64_as_here(arm64, tmp_path):
     """The whole command: classes are equal, boxes and scores within rounding."""
     arguments = ["run", "--camera", "demo", "--json", "--max-frames", "6", "--out"]
@@ -111,8 +111,6 @@ def test_demo_gives_the_same_detections_on_arm64_as_here(arm64, tmp_path):
             assert first["score"] == pytest.approx(second["score"], abs=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.lab
 @pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a76"])
 def test_a_frame_takes_no_more_instructions_than_before(counting, cpu):
     """Each network, and each stage of a raw frame, within 3 % of the reference.

@@ -69,7 +69,7 @@ def stub_wheel(folder, version, behaviour="good", requires=()):
 
 
 def stub_pip(folder):
-    """Write a wheel of a pip that unpacks the stub and no more: the real one takes seconds to start."""
+    """Write a pip that only unpacks the stub: the real one starts slowly."""
     about = "pip-99.0.dist-info"
     with zipfile.ZipFile(Path(folder) / "pip-99.0-py3-none-any.whl", "w") as archive:
         archive.writestr("pip/__main__.py", PIP)

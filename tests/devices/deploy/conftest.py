@@ -48,7 +48,7 @@ class Device:
         return make_release(self.wheelhouse(version, behaviour), models, key)
 
     def deploy(self, version="1.0", behaviour="good", allow_older=False, **fields):
-        """Deploy such a release; one that is unhealthy from the start gets less time to become healthy."""
+        """Deploy such a release; an unhealthy one gets less time."""
         target = replace(self.target, start_seconds=3) if behaviour == "unhealthy" else self.target
         return deploy_to("device", self.release(version, behaviour, **fields), target, allow_older)
 

@@ -76,7 +76,7 @@ def test_a_cut_connection_leaves_the_old_release_running(device):
 
 @pytest.fixture
 def device_disk(device):
-    """The folder of the device's releases and its service, as a disk that `fill` fills."""
+    """The device's folder, as a disk of its own, which `resize` fills."""
     folder = device.root.parent
     account = device.server.account
     options = f"size=256m,mode=755,uid={account.pw_uid},gid={account.pw_gid}"
@@ -94,7 +94,7 @@ def resize(disk, left):
 
 
 def test_a_disk_that_fills_leaves_the_running_release(device, device_disk, monkeypatch):
-    """Something else on the device, such as a run's images, takes the space that there was before."""
+    """Something else there, such as a run's images, takes the space meanwhile."""
     first = device.deploy("1.0")
     release, check = device.release("1.1"), deploy_module.check_space
     extra = ReleaseFile("wheels/extra", content := os.urandom(2**21), 2**21, hashlib.sha256(content).hexdigest())

@@ -22,7 +22,7 @@ def test_size_format_and_rate_of_a_camera_are_reported(tmp_path, monkeypatch):
     ("watch:{folder}", 1.0, "watch:{folder}: no frame within 1 s"),
 ])  # fmt: skip
 def test_the_reason_without_a_frame_is_given(tmp_path, camera, seconds, reason):
-    """A folder without images stands for a driver that never returns: the child is killed."""
+    """A folder without images stands for a driver that never returns."""
     result = source.check_source(camera.format(folder=tmp_path), tmp_path / "out", seconds)
     assert (result.status, result.exercised) == ("fail", True)
     assert result.detail.startswith(reason.format(folder=tmp_path))

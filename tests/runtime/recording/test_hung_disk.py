@@ -12,6 +12,7 @@ from galaxy_edge import files as atomic_files
 from galaxy_edge.runtime.events.store import EventStore
 from galaxy_edge.runtime.monitoring.health import RunMonitor
 from galaxy_edge.runtime.recording import writer as output_writer
+from galaxy_edge.runtime.recording.frame_log import FrameLog
 from galaxy_edge.runtime.recording.pending import WriterLimits
 from galaxy_edge.runtime.recording.video_writer import VideoWriter
 from helpers.tracks import frame, named, output, record, rows, track, until
@@ -152,3 +153,38 @@ def test_others_are_informed_of_an_event_after_its_commit(tmp_path, monkeypatch,
     until(lambda: informed)
     assert informed == [(1, [(1,)])]
     out.close(1, 0)
+
+
+def test_slow_end_of_a_run_whose_output_is_stored_is_no_loss(tmp_path, monkeypatch, gate, caplog):
+    """On a very slow machine, a run failed with "0 events are not stored"."""
+    monkeypatch.setattr(output_writer, "ABANDONED_CALL_SECONDS", 0.0)
+    end = EventStore.end
+    monkeypatch.setattr(EventStore, "end", lambda *arguments: (gate.wait(), end(*arguments)))
+    out = output(tmp_path, limits=WriterLimits(**FAST))
+    out.events([track(1)])
+    until(lambda: not out.writer.pending and rows(tmp_path, "SELECT crop FROM event") != [(None,)])
+    out.writer.deadline.start()
+    assert out.writer.why_abandoned() == ""
+    out.close(1, 0)
+    assert out.writer.failure is None
+    assert caplog.messages[-1] == (
+        "the end of the run could not be recorded: the disk does not respond; its output is stored"
+    )
+
+
+def test_lines_of_the_log_that_a_hung_disk_keeps_are_lost(tmp_path, monkeypatch, gate):
+    """Lines that are being written were neither waiting nor lost."""
+    write = FrameLog.write
+    monkeypatch.setattr(FrameLog, "write", lambda log, lines: (lines and gate.wait(), write(log, lines)))
+    monkeypatch.setattr(output_writer, "ABANDONED_CALL_SECONDS", 0.0)
+    out = output(tmp_path, limits=WriterLimits(**FAST))
+    out.writer.line("{}")
+    out.writer.deadline.start()
+    until(
+        lambda: (
+            out.writer.why_abandoned()
+            == "output was lost: 1 lines of the log are not stored (the disk does not respond)"
+        )
+    )
+    out.close(1, 0)
+    assert str(out.writer.failure).startswith("output was lost: 0 events, 0 images and 1 lines of the log")

@@ -78,6 +78,8 @@ if __name__ == "__main__":  # a model is first loaded in a process of its own, w
     run("c", "--camera", "0?format=Y16&size=640x480&gain=9", "--max-frames", "2")
 """
 
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def sections(tiny_models, tmp_path_factory):
@@ -91,7 +93,6 @@ def sections(tiny_models, tmp_path_factory):
     return dict(zip(*[iter(re.split(r"^--- (\w+)\n", output, flags=re.M)[1:])] * 2, strict=True))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("section", "frames"), [("name", 3), ("number", 2)])
 def test_frames_of_a_camera_are_read(sections, section, frames):
     lines = [json.loads(line) for line in sections[section].splitlines() if line.startswith("{")]
@@ -102,7 +103,6 @@ def test_frames_of_a_camera_are_read(sections, section, frames):
         assert line["source"] == "/dev/video0" and line["width"] >= 320
 
 
-@pytest.mark.slow
 def test_error_for_a_missing_camera_lists_the_cameras_there_are(sections):
     assert (
         "/dev/video1 cannot be opened as a camera: it does not exist; there are /dev/video0" in sections["none"]
@@ -110,7 +110,6 @@ def test_error_for_a_missing_camera_lists_the_cameras_there_are(sections):
     )
 
 
-@pytest.mark.slow
 def test_grey_of_10_12_and_16_bits_keeps_all_bits(sections):
     lines = [json.loads(line) for line in sections["deep"].splitlines() if line.startswith("{")]
     grey, *raw_formats = lines[:8]
@@ -127,7 +126,6 @@ def test_grey_of_10_12_and_16_bits_keeps_all_bits(sections):
     assert len(lines) == 10 and "code 0" in sections["deep"], sections["deep"]
 
 
-@pytest.mark.slow
 def test_options_set_the_camera_and_are_listed(sections):
     text = sections["deep"]
     assert "shape (180, 320, 3)" in text
@@ -139,7 +137,6 @@ def test_options_set_the_camera_and_are_listed(sections):
     assert "  brightness=0..255, default 128, now 200\n" in text
 
 
-@pytest.mark.slow
 def test_run_continues_when_a_camera_is_unplugged_and_plugged_in_again(sections):
     assert "code 0" in sections["lost"]
     lines = int(re.search(r"lines (\d+)", sections["lost"])[1])
