@@ -111,8 +111,7 @@ class Reporter:
             from ...sky.position import SkyPosition
 
             return [SkyPosition(sky_note=task.sky_note)] * len(task.detections)
-        is_known = task.solution is not None or task.sky_note or "CTYPE1" in task.frame.header
-        if self._open_sky_names is None or not is_known:
+        if self._open_sky_names is None or not (task.solution or task.sky_note):
             return []
         if self._sky_names is None:
             self._sky_names = self._open_sky_names()

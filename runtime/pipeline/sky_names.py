@@ -9,8 +9,6 @@ from ...errors import MissingExtra
 from ...sky.catalogue.combined import open_catalogue
 from ...sky.matching import SkyMatcher, light_angle
 from ...sky.position import SkyPosition
-from ...sky.solution import Solution
-from ...sky.wcs import Wcs
 from ..events.objects import ObjectRegistry, read_objects
 from ..tracking.identity import ObjectIdentity
 from .tasks import FrameTask
@@ -40,19 +38,10 @@ class SkyNames:
     def positions(self, task: FrameTask) -> list[SkyPosition]:
         """Return a position for each detection of a frame; empty if none is known."""
         count = len(task.detections)
-        solution = task.solution or (None if task.sky_note else header_solution(task))
         if not count:
             return []
-        if solution is None:
+        if task.solution is None:
             return [SkyPosition(sky_note=task.sky_note)] * count if task.sky_note else []
         frame, boxes = task.frame, task.detections.boxes
         angles = [light_angle(frame.pixels, box) for box in boxes]
-        return self._matcher.identify(solution, frame.source_boxes(boxes), angles)
-
-
-def header_solution(task: FrameTask) -> Solution | None:
-    """Return the solution that a frame's own header gives; None if it has none."""
-    if "CTYPE1" not in task.frame.header:
-        return None
-    wcs = Wcs.from_header(task.frame.header, *task.frame.source_size)
-    return None if wcs is None else Solution(wcs, "header")
+        return self._matcher.identify(task.solution, frame.source_boxes(boxes), angles)
