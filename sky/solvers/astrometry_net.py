@@ -22,6 +22,8 @@ MAX_STARS = 200
 INDEXES = ("/usr/share/astrometry", "/usr/local/share/astrometry", "/usr/local/astrometry/data")
 CONFIGURATION = "/etc/astrometry.cfg"
 PACKAGES = "astrometry.net astrometry-data-tycho2"
+REINSTALL = "sudo apt install --reinstall astrometry-data-tycho2-07-littleendian, or download it again"
+_DAMAGED = re.compile(r"Failed to (?:load index from path|add index) \"?([^\s\"]+)")
 _FAILURE = re.compile(r"(?im)^.*(?:error|failed to|couldn't|cannot|no such file|no index files).*$")
 
 
@@ -43,6 +45,9 @@ class AstrometryNet:
             _write_stars(folder / "stars.xyls", field)
             output = run_limited(_command(field, hints, seconds), seconds, folder)
             if not (folder / "stars.wcs").is_file():
+                damaged = _DAMAGED.search(output) if "Did not solve" not in output else None
+                if damaged:
+                    raise SolverError(f"the index file {damaged[1]} is cut short or damaged; {REINSTALL}")
                 failure = _FAILURE.search(output) if "Did not solve" not in output else None
                 if failure:
                     raise SolverError(f"solve-field: {failure[0].strip()[:200]}")
