@@ -15,6 +15,7 @@ EXTRA_OF_MODULE = {
     "astropy": "fits",
     "rawpy": "raw",
     "paho": "mqtt",
+    "apprise": "notify",
     "fastapi": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

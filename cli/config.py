@@ -134,6 +134,8 @@ def _example(option: click.Option) -> Any:
     """Return an option's default, or an example of a valid value."""
     if option.is_flag:
         return option.default is True
+    if option.multiple:
+        return [option.type.example] if isinstance(option.type, CheckedText) else []
     if isinstance(option.type, CheckedText | PlaceType | Size):
         return option.default if isinstance(option.default, str) else option.type.example
     if isinstance(option.default, str | int | float | Path):
@@ -148,6 +150,8 @@ def _example(option: click.Option) -> Any:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value if isinstance(value, bool | int | float) else str(value), ensure_ascii=False)
 
 
@@ -155,4 +159,6 @@ def _displayed(value: Any) -> Any:
     """Return a value as it is shown: an address without its password, a path as text."""
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, list):
+        return [_displayed(part) for part in value]
     return redact_credentials(value) if isinstance(value, str) else value

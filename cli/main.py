@@ -36,6 +36,7 @@ COMMANDS = {
     "bench": "Measure latency; compare desktop and device.",
     "devices": "Show this machine and its cameras; device profiles.",
     "station.doctor": "Check engines, cameras, disk, clock and networks.",
+    "station.notify": "Send a test notification.",
     "station.service": "Start at boot, under systemd.",
     "remote.wheelhouse": "Collect the wheels for an installation on a device.",
     "remote.deploy": "Install a release on devices over ssh.",

@@ -149,6 +149,12 @@ def _topic(text: str) -> object:
     return parse_topic(text)
 
 
+def _notification_service(text: str) -> object:
+    from ..runtime.notify.address import parse_service_scheme
+
+    return parse_service_scheme(text)
+
+
 def _profile(text: str) -> object:
     from ..devices.profile import load_profile
 
@@ -159,6 +165,7 @@ TILES = CheckedText("tiles", _tiles, "auto")
 PROFILE = CheckedText("profile", _profile, "raspberry-pi-5")
 SERVER = CheckedText("address", _server, "8080")
 BROKER = CheckedText("url", _broker, "mqtt://localhost")
+NOTIFY = CheckedText("url", _notification_service, "ntfys://ntfy.sh/my-topic")
 TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)

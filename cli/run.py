@@ -29,7 +29,7 @@ from .options import (
     Number,
     option_group,
 )
-from .service_options import mqtt_config, service_options, sky_config, sky_options, web_config
+from .service_options import mqtt_config, notify_config, service_options, sky_config, sky_options, web_config
 from .terminal.quick_exit import discard_unread_output, discarded, request_quick_exit
 
 if TYPE_CHECKING:
@@ -171,9 +171,9 @@ def _config(options: dict[str, Any]) -> RunConfig:
     defaults = {"tiles": profile.tiles, "stack": profile.stack, "quota": profile.quota * 2**20}
     options |= {name: value for name, value in defaults.items() if options[name] is None}
     options["models"] = _models(options["models"], options.pop("size"), profile.network)
-    web, mqtt = web_config(options), mqtt_config(options)
+    web, mqtt, notify = web_config(options), mqtt_config(options), notify_config(options)
     del options["place"]
-    return RunConfig(web=web, mqtt=mqtt, sky=sky_config(options), **options)
+    return RunConfig(web=web, mqtt=mqtt, notify=notify, sky=sky_config(options), **options)
 
 
 def _models(folder: Path | None, size: str | None, suggested: str) -> Path | None:

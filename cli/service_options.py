@@ -1,4 +1,4 @@
-"""The options of `galaxy-edge run` for output, the sky, live view, and MQTT."""
+"""The options of `galaxy-edge run` for output, sky, live view, messages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import BROKER, FILE, FOLDER, PLACE, SERVER, SIZE, TOPIC, CheckedText, Number, option_group
+from .options import BROKER, FILE, FOLDER, NOTIFY, PLACE, SERVER, SIZE, TOPIC, CheckedText, Number, option_group
 
 if TYPE_CHECKING:
+    from ..runtime.notify.config import NotifyConfig
     from ..runtime.run_config import MqttConfig, SkyConfig, WebConfig
     from ..sky.hints import Hints
 
@@ -124,9 +125,40 @@ mqtt_options = option_group(
 )  # fmt: skip
 
 
+notify_options = option_group(
+    "Notifications",
+    click.option(
+        "--notify", type=NOTIFY, multiple=True, metavar="URL",
+        help="Notify of finds, with the crop: ntfys://ntfy.sh/TOPIC, tgram://BOT_TOKEN/CHAT_ID, "
+        "mailtos://USER:PASSWORD@HOST, json://HOST/PATH or another URL of Apprise; may be repeated.",
+    ),
+    click.option(
+        "--notify-class", multiple=True, metavar="CLASS",
+        help="Only of this class, or group of classes such as spiral; may be repeated.",
+    ),
+    click.option(
+        "--notify-name", multiple=True, metavar="NAME",
+        help="Only of this catalogued object, such as 'M 94' or 'NGC*'; may be repeated.",
+    ),
+    click.option(
+        "--notify-which", type=click.Choice(["all", "known", "new"]), default="all", show_default=True,
+        help="Only of catalogued objects, or only where no catalogued object is.",
+    ),
+    click.option("--notify-min-score", type=Number(0, 1), default=0.0, help="Only from this detector score on."),
+    click.option(
+        "--notify-every", type=Number(0, 1440), default=1.0, show_default=True, metavar="MINUTES",
+        help="Minimum time between two notifications; finds of that time are in the next one.",
+    ),
+    click.option(
+        "--notify-again", type=Number(0, 525600), default=720.0, show_default=True, metavar="MINUTES",
+        help="Do not notify of the same object again for this time.",
+    ),
+)  # fmt: skip
+
+
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of output, live view and MQTT to a command."""
-    return output_options(web_options(mqtt_options(command)))
+    """Add the options of output, live view, MQTT and notifications to a command."""
+    return output_options(web_options(mqtt_options(notify_options(command))))
 
 
 def web_config(options: dict[str, Any]) -> WebConfig | None:
@@ -155,6 +187,21 @@ def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:
         url or "mqtt://localhost", authority, prefix, discovery, interval
     )  # checked even if MQTT is not used
     return config if url else None
+
+
+def notify_config(options: dict[str, Any]) -> NotifyConfig | None:
+    """Remove the options of notifications from `options`.
+
+    Returns their configuration, or None without --notify.
+    """
+    names = ("notify", "notify_class", "notify_name", "notify_which", "notify_min_score")
+    urls, classes, objects, which, min_score = (options.pop(name) for name in names)
+    interval, again = (options.pop(name) * 60 for name in ("notify_every", "notify_again"))
+    if not urls:
+        return None
+    from ..runtime.notify.config import NotifyConfig
+
+    return NotifyConfig(urls, classes, objects, which, min_score, interval, again)
 
 
 def sky_config(options: dict[str, Any]) -> SkyConfig:

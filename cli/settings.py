@@ -153,6 +153,8 @@ def source_of(command: click.Command, context: click.Context, key: str) -> tuple
         click.core.ParameterSource.ENVIRONMENT: variable,
         click.core.ParameterSource.DEFAULT_MAP: "file",
     }
+    if option.multiple and value:
+        return [option.type.convert(part, option, context) for part in value], origins.get(source, "default")
     if not isinstance(value, str | int | float | bool | Path):
         return None, origins.get(source, "default")
     converted = option.type.convert(value, option, context)
@@ -278,7 +280,8 @@ def _text_error(option: click.Option, text: str) -> str | None:
     except (ValueError, click.BadParameter):
         pass  # it stays text, which is reported below
     if option.multiple:
-        return None
+        parts = kind.split_envvar_value(text)
+        return next((error for part in parts if (error := _value_error(kind, option, part))), None)
     return _value_error(kind, option, value)
 
 

@@ -1,4 +1,4 @@
-"""Open the sinks of a run: output folder, figures, limits, live view, MQTT."""
+"""Open the sinks of a run: output folder, figures, limits, live view, messages."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def open_sinks(
         if config.mqtt:
             assert output is not None
             sinks.append(_open_mqtt(config.mqtt, output, monitor))
+        if config.notify:
+            from .notify.sink import NotifySink
+
+            assert output is not None
+            sinks.append(NotifySink(config.notify, output.info, output.writer.deadline))
     except UserError:
         SinkGroup(sinks).close(0, 0)
         raise

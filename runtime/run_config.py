@@ -18,6 +18,7 @@ from .imaging.tiling import parse_grid
 from .recording.retention import FLOOR, QUOTA
 
 if TYPE_CHECKING:
+    from .notify.config import NotifyConfig
     from .pipeline.trace import TraceFile
     from .report.night import Place
 
@@ -140,6 +141,7 @@ class RunConfig:
         stale_after: seconds without a frame after which the run counts as stalled.
         web: the live view; None for none.
         mqtt: where to publish; None for nowhere.
+        notify: which services to notify of finds; None for none.
         sky: how the frames' positions on the sky are found.
 
     Raises:
@@ -174,6 +176,7 @@ class RunConfig:
     stale_after: float = 20.0
     web: WebConfig | None = None
     mqtt: MqttConfig | None = None
+    notify: NotifyConfig | None = None
     sky: SkyConfig = SkyConfig()
 
     def __post_init__(self) -> None:
@@ -197,8 +200,8 @@ class RunConfig:
                 _check_range(name, value, low, high)
         if not (self.stale_after > 0 and math.isfinite(self.stale_after)):
             raise UsageError(f"stale_after must be a positive number of seconds, not {self.stale_after}")
-        if self.out is None and (self.web or self.mqtt):
-            raise UsageError("the live view and MQTT need an output folder: events are read from it")
+        if self.out is None and (self.web or self.mqtt or self.notify):
+            raise UsageError("the live view, MQTT and notifications need an output folder: events are read from it")
 
     @property
     def waits(self) -> bool:
@@ -229,6 +232,7 @@ def require_extras(config: RunConfig) -> None:
         (config.web, "fastapi", "serve"),
         (config.web and config.web.tls, "cryptography", "sign"),
         (config.mqtt, "paho", "mqtt"),
+        (config.notify, "apprise", "notify"),
     ):
         if is_needed:
             require_extra(module, extra)

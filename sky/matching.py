@@ -18,7 +18,7 @@ import numpy as np
 from .angles import direction, separation
 from .catalogue.objects import Catalogue, CatalogueObject
 from .kinds import CLUSTERS, GROUPS
-from .position import SkyPosition
+from .position import NOTHING_CATALOGUED, SkyPosition
 from .solution import Solution
 from .wcs import Wcs
 
@@ -98,7 +98,7 @@ class SkyMatcher:
             return None
         if self._catalogue is None:
             return self._note or None
-        return f"nothing catalogued within {_rounded(size / 2)}"
+        return f"{NOTHING_CATALOGUED} within {_rounded(size / 2)}"
 
     def _objects(self, wcs: Wcs) -> list[CatalogueObject]:
         """Return the catalogued objects in and around a frame."""

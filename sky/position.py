@@ -9,6 +9,9 @@ from typing import Any
 
 from .kinds import NOT_GALAXIES
 
+NOTHING_CATALOGUED = "nothing catalogued"
+"""Beginning of the note on a position where the catalogue has no object."""
+
 
 @dataclass(frozen=True)
 class SkyPosition:
@@ -69,6 +72,12 @@ class SkyPosition:
     def is_galaxy(self) -> bool:
         """Whether it counts as a galaxy: all that is not known to be something else."""
         return self.object_kind not in NOT_GALAXIES
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the position is known, and a catalogue has no object there."""
+        is_searched = (self.sky_note or "").startswith(NOTHING_CATALOGUED)
+        return self.ra is not None and is_searched and not self.object_name and not self.object_neighbours
 
     @property
     def label(self) -> str:

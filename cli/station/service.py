@@ -108,7 +108,10 @@ def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path])
                 f"--credential {variable}: galaxy-edge run has no such option{did_you_mean(variable, flags)}"
             )
         if value := _read_credential(variable, path):
-            given += [f"--{_flag(flags[variable])}".replace("_", "-"), value]
+            flag = f"--{_flag(flags[variable])}".replace("_", "-")
+            is_list = getattr(flags[variable], "multiple", False)
+            for part in flags[variable].type.split_envvar_value(value) if is_list else [value]:
+                given += [flag, part]
         elif variable == "GALAXY_EDGE_RUN_CAMERA":  # required, and only root may read it
             given += ["--camera", "demo"]
     run.make_context("galaxy-edge run", given)

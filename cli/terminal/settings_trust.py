@@ -21,7 +21,7 @@ CODE_OPTIONS = frozenset(
      "detect", "classify", "foreign", "weights", "distill_from", "teacher"}
 )  # fmt: skip
 """Options, by the names of their parameters, that choose networks or what runs them."""
-NETWORK_OPTIONS = frozenset({"serve", "token_file", "serve_tls", "mqtt", "mqtt_ca"})
+NETWORK_OPTIONS = frozenset({"serve", "token_file", "serve_tls", "mqtt", "mqtt_ca", "notify"})
 """Options that give others access, or send results to another machine."""
 
 
@@ -58,7 +58,8 @@ def _named(values: dict[str, Any], names: frozenset[str]) -> Iterator[str]:
         if isinstance(value, dict):
             yield from _named(value, names)
         elif key in names:
-            yield f"{key.replace('_', '-')} = {redact_credentials(str(value))}"
+            shown = ", ".join(redact_credentials(str(part)) for part in (value if isinstance(value, list) else [value]))
+            yield f"{key.replace('_', '-')} = {shown}"
 
 
 def _foreign(path: Path) -> str:

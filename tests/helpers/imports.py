@@ -30,7 +30,7 @@ SUB_FLOORS = {
         ("events",),
         ("recording",),
         ("monitoring", "report"),
-        ("pipeline", "web", "mqtt"),
+        ("pipeline", "web", "mqtt", "notify"),
         ("doctor", "run_config", "fleet"),
         ("open_sinks",),
         ("session",),

@@ -1,0 +1,1 @@
+"""Send notifications about finds to phones, chats, mail and web hooks."""
