@@ -153,7 +153,7 @@ def source_of(command: click.Command, context: click.Context, key: str) -> tuple
         click.core.ParameterSource.ENVIRONMENT: variable,
         click.core.ParameterSource.DEFAULT_MAP: "file",
     }
-    if option.multiple and value:
+    if option.multiple and isinstance(value, list | tuple) and value:
         return [option.type.convert(part, option, context) for part in value], origins.get(source, "default")
     if not isinstance(value, str | int | float | bool | Path):
         return None, origins.get(source, "default")

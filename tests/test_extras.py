@@ -112,9 +112,11 @@ def imported(folder):
     ("extra", "folders"),
     [(extra, [f"training/{name}" for name in names]) for extra, names in ROOMS.items()]
     + [("study", ["training/search"]), ("export", ["export"]), ("bench", ["benchmarks/accuracy"])]
-    + [("serve", ["runtime/web"]), ("mqtt", ["runtime/mqtt"])],
+    + [("serve", ["runtime/web"]), ("mqtt", ["runtime/mqtt"]), ("notify", ["runtime/notify"])],
 )
 def test_what_a_room_imports_is_in_its_extra(extra, folders):
+    if extra == "notify":
+        pytest.importorskip("apprise", reason="needs the notify extra")
     known = modules(extra)
     missing = {
         (folder, file, module)
@@ -138,10 +140,13 @@ def run_with_only(extra, arguments, folder):
         ("fits", ["run", "--camera", "sky.fits", "--fits"]),
         ("serve", ["run", "--camera", "sky.png", "--serve", "0"]),
         ("mqtt", ["run", "--camera", "sky.png", "--mqtt", "mqtt://127.0.0.1:1"]),
+        ("notify", ["run", "--camera", "sky.png", "--notify", "json://127.0.0.1:1"]),
         ("sign", ["bundle", "keygen", "key"]),
     ],
 )
 def test_an_extra_is_enough_for_what_it_promises(extra, arguments, tmp_path):
+    if extra == "notify":
+        pytest.importorskip("apprise", reason="needs the notify extra")
     from astropy.io import fits
 
     pixels = render([(60, 40, 12)], 160, 120)

@@ -110,6 +110,7 @@ def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
         (["export", "--int8", "x"], "[export]"),
         (["run", "--camera", "demo", "--serve", "0"], "[serve]"),
         (["run", "--camera", "demo", "--mqtt", "mqtt://localhost"], "[mqtt]"),
+        (["run", "--camera", "demo", "--notify", "json://localhost"], "[notify]"),
     ):
         done = subprocess.run([command, *arguments], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 2 and extra in done.stderr and "Traceback" not in done.stderr

@@ -82,7 +82,7 @@ def test_run_imports_what_its_options_and_source_need(demo_run):
     assert {name for name in own if name.startswith("sky.")} == {"sky.kinds", "sky.position"}, (
         "its note says why there is none"
     )
-    unneeded = ("runtime.web", "runtime.mqtt", "runtime.imaging.stacking", "runtime.inference.raw_detector",
+    unneeded = ("runtime.web", "runtime.mqtt", "runtime.notify", "runtime.imaging.stacking", "runtime.inference.raw_detector",
                 "runtime.inference.onnx_engine", "runtime.inference.sandbox", "runtime.monitoring.window",
                 "runtime.pipeline.serial", "runtime.pipeline.trace", "runtime.recording.fits_writer",
                 "runtime.sources.image_files", "runtime.sources.camera", "models.images.fits_reader",

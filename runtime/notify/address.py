@@ -1,4 +1,4 @@
-"""Check addresses of notification services; show none of their parts but the scheme."""
+"""Check addresses of notification services, and hide all but their scheme."""
 
 from __future__ import annotations
 

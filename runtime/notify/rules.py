@@ -44,7 +44,10 @@ def matches(event: Event, config: NotifyConfig) -> bool:
 
 
 def object_keys(event: Event) -> tuple[str, ...]:
-    """Return what identifies an event's object: event, object and catalogued name, as far as they are known."""
+    """Return what identifies an event's object.
+
+    These are the event, the object and the catalogued name, as far as they are known.
+    """
     sky = event.sky
     keys = (event.id, sky.object_id if sky else None, sky.object_name if sky else None)
     return tuple(key for key in keys if key)

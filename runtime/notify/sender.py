@@ -101,6 +101,7 @@ def _open_plugin(url: str) -> NotifyBase | None:
     from apprise import Apprise
 
     logger = logging.getLogger("apprise")
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings hold addresses too
     logger.addFilter(_reasons)  # once: a filter that is there already is not added again
     plugin: NotifyBase | None = Apprise.instantiate(url, suppress_exceptions=True)
     return plugin

@@ -24,7 +24,7 @@ RETRY_SECONDS = (30.0, 900.0)
 
 
 class ServiceThread:
-    """Notify one service from a thread of its own, which a service that hangs does not leave.
+    """Notify one service from a thread of its own.
 
     Args:
         sender: of the service.
@@ -60,9 +60,10 @@ class ServiceThread:
             return len(self._waiting) + len(self._sending)
 
     def add(self, events: list[Event]) -> None:
-        """Take events that began, changed or ended; those that match the rules wait to be sent.
+        """Take events that began, changed or ended.
 
-        An event that waits is replaced by its later state, or removed if that does not match any more.
+        Those that match the rules wait to be sent. An event that waits is replaced by its later state, or removed if
+        that does not match any more.
         """
         with self._lock:
             for event in events:
@@ -76,7 +77,10 @@ class ServiceThread:
         self._wake.set()
 
     def close(self) -> None:
-        """Ask the thread to send what waits, and to end; a service that failed last is not tried again."""
+        """Ask the thread to send what waits, and to end.
+
+        A service that failed last is not tried again.
+        """
         self._closing = True
         self._wake.set()
 
@@ -139,7 +143,10 @@ class ServiceThread:
             self.dropped += 1
 
     def _remember(self, events: list[Event]) -> None:
-        """Note that the service was notified of events, and of those that became the same object meanwhile."""
+        """Note that the service was notified of events.
+
+        Events that wait and have become the same objects meanwhile are removed.
+        """
         now = self._clock()
         for event in events:
             for key in object_keys(event):

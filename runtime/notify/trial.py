@@ -41,7 +41,7 @@ def send_trial(urls: Sequence[str], seconds: float = TRIAL_SECONDS) -> Iterator[
 
 
 def _galaxy(side: int = 80) -> np.ndarray:
-    """Return an image (side, side, 3) of a drawn galaxy: an inclined exponential disk."""
+    """Return an image (side, side, 3) of a drawn galaxy: an inclined disk."""
     y, x = np.mgrid[:side, :side] - side / 2
     light = np.exp(-np.hypot(0.8 * x + 0.6 * y, 2.2 * (0.8 * y - 0.6 * x)) / (side / 10))
     return np.asarray(255 * light[..., None] * (1.0, 0.92, 0.8), np.uint8)

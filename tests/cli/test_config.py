@@ -251,3 +251,17 @@ def test_passwords_are_not_shown(here):
     (here / "galaxy-edge.toml").write_text('[run]\ncamera = "rtsp://me:secret@scope/stream"\n')
     done = run("config", "show")
     assert "secret" not in done.output and "rtsp://***@scope" in done.output
+
+
+def test_list_of_addresses_is_shown_without_tokens_and_checked(here, monkeypatch):
+    file = here / "galaxy-edge.toml"
+    file.write_text("[run]\nnotify = ['tgram://secret/secret', 'ntfy://secret/secret']\n")
+    file.chmod(0o600)
+    done = run("config", "show", "--json")
+    assert json.loads(done.output)["notify"] == {"value": ["***", "***"], "from": "file"}
+    monkeypatch.setenv("GALAXY_EDGE_RUN_NOTIFY", "tgram://secret/secret")
+    assert json.loads(run("config", "show", "--json").output)["notify"]["from"] == "GALAXY_EDGE_RUN_NOTIFY"
+    assert "secret" not in run("config", "show").output
+    monkeypatch.setenv("GALAXY_EDGE_RUN_NOTIFY", "tgram://secret/secret secret-token")
+    message = str(run("config", "show").exception)
+    assert "GALAXY_EDGE_RUN_NOTIFY is invalid" in message and "secret" not in message

@@ -1,4 +1,4 @@
-"""Real servers that take notifications: a web hook or ntfy, and SMTP; and some that fail."""
+"""Real servers that take notifications over HTTP, or fail to."""
 
 import contextlib
 import socket

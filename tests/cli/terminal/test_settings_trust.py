@@ -23,6 +23,15 @@ def test_networks_named_by_our_own_file_are_logged(tmp_path, caplog):
     assert not caplog.messages
 
 
+def test_notification_services_of_a_file_that_is_not_ours_are_refused_without_their_tokens(tmp_path):
+    file = tmp_path / "galaxy-edge.toml"
+    file.touch()
+    file.chmod(0o666)
+    with pytest.raises(UntrustedSettings) as refused:
+        check_trust(file, {"notify": ["tgram://secret/secret", "json://me:secret@host/secret"]})
+    assert "notify = ***" in str(refused.value) and "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("key", ["models", "engine", "device", "require_signature", "mqtt"])
 @pytest.mark.parametrize("whose", ["another user's file", "another user's folder", "a file that all may change"])
 def test_networks_named_by_a_file_that_is_not_ours_are_refused(tmp_path, key, whose):

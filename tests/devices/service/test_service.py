@@ -63,6 +63,16 @@ def test_nothing_in_an_argument_is_expanded():
         quote("demo\nExecStartPre=/bin/sh")
 
 
+def test_credential_with_several_addresses_is_checked_line_by_line(tmp_path):
+    (tmp_path / "notify").write_text("tgram://secret/1\nntfys://ntfy.sh/secret\n")
+    credential = f"GALAXY_EDGE_RUN_NOTIFY={tmp_path / 'notify'}"
+    done = galaxy_edge_in_process("service", "install", "--dry-run", "--camera", "demo", "--credential", credential)
+    assert done.returncode == 0 and f"LoadCredential=GALAXY_EDGE_RUN_NOTIFY:{tmp_path}" in done.stdout, done.stderr
+    (tmp_path / "notify").write_text("tgram://secret/1\nsecret\n")
+    done = galaxy_edge_in_process("service", "install", "--dry-run", "--camera", "demo", "--credential", credential)
+    assert done.returncode == 2 and "secret" not in done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--camera", "demo", "--trehads", "2"], "No such option"), ([], "Missing option '--camera'"),
     (["--camera", "demo", "--credential", "PASSWORD=/x"], "give VARIABLE=FILE"),

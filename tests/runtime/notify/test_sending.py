@@ -1,4 +1,7 @@
-"""Messages reach real servers: web hook, ntfy and SMTP; unreachable and hanging ones do no harm."""
+"""Messages reach real servers: a web hook, ntfy and SMTP.
+
+Unreachable and hanging servers delay nothing.
+"""
 
 import base64
 import email
@@ -142,7 +145,10 @@ def test_test_command_uses_the_settings_of_run(server, tmp_path):
 
 
 def test_run_notifies_of_finds_of_its_rules(server, tmp_path):
-    """The address comes from a credential's variable; nothing of it is printed or stored."""
+    """The address comes from a credential's variable.
+
+    Nothing of it is printed or stored.
+    """
     done = galaxy_edge(
         "run", "--camera", "demo", "--max-frames", "40", "--no-report", "--out", tmp_path / "out", "--notify-class", "spiral",
         env={"GALAXY_EDGE_RUN_NOTIFY": f"json://me:secret@{server.address}/hook"},
