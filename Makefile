@@ -7,14 +7,14 @@ INSTALLED := $(PREFIX)/share/galaxy-edge/env
 TEST := .venv-test
 FOR ?= desktop-x86
 DEVICE_PYTHON ?= 3.11
-EXTRAS := train,study,detector,export,bench,dev
+EXTRAS := train,study,detector,export,bench,docs,dev
 # Two workers, each with whole files; files with slow tests come first (tests/conftest.py).
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo install uninstall deb fmt lint types test-fast tests test sign-models clean
+.PHONY: help demo install uninstall deb fmt lint types site test-fast tests test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,13 +53,16 @@ types: $(TEST)/ready  ## Check types with mypy --strict
 	mkdir -p $(TEST)/types && ln -sfn "$(CURDIR)" $(TEST)/types/galaxy_edge
 	MYPYPATH=$(TEST)/types $(TEST)/bin/mypy --package galaxy_edge
 
+site: $(TEST)/ready  ## Build the documentation in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/mkdocs build --strict --site-dir build/site
+
 test-fast: $(TEST)/ready  ## Run the tests that take seconds
 	$(TEST)/bin/python -m pytest $(PARALLEL) -m "not slow"
 
 tests: $(TEST)/ready  ## Run all tests, and measure the coverage of four rooms
 	$(TEST)/bin/python -m pytest $(PARALLEL) --durations 40 --durations-min 5 --cov --cov-report=term:skip-covered
 
-test: lint types tests  ## Check style and types and run all tests
+test: lint types site tests  ## Check style, types and documents and run all tests
 
 # The device install: what a telescope's computer needs, and no more.
 $(DEMO)/ready: pyproject.toml constraints/device.txt

@@ -60,7 +60,8 @@ class Session:
     Args:
         config: how to run.
         source: delivers the frames in place of ``config.source``.
-        detector, classifier: networks that are loaded already, in place of the configured ones.
+        detector: a network that is loaded already, in place of the configured one.
+        classifier: likewise.
         sinks: take frames and events in addition to the configured ones; closed with them.
 
     Attributes:

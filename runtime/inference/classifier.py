@@ -25,7 +25,9 @@ class Classifier:
 
     Args:
         bundle: a bundle for the task ``classify``, or its folder; None for the shipped one.
-        variant, engine, threads: see `load.load_engine`.
+        variant: of the network, e.g. ``int8`` or ``fp32``.
+        engine: one of `ENGINE_NAMES`; None for the preferred one of the variant.
+        threads: threads of an inference, at least 1.
 
     Attributes:
         abstain_below: probability, 0..1, below which a class is a guess; None if the bundle has no such threshold.

@@ -52,7 +52,9 @@ class Detector:
 
     Args:
         bundle: a bundle for the task ``detect``, or its folder; None for the shipped one.
-        variant, engine, threads: see `load.load_engine`.
+        variant: of the network, e.g. ``int8`` or ``fp32``.
+        engine: one of `ENGINE_NAMES`; None for the preferred one of the variant.
+        threads: threads of an inference, at least 1.
         min_score: minimum score of a detection, 0..1; None for the operating thresholds of the bundle.
 
     Attributes:
