@@ -1,4 +1,4 @@
-"""Write the reference of the command line as Markdown, from the commands themselves."""
+"""Write the reference of the command line, from the commands themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def commands() -> str:
 
 
 def _sections(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
-    """Yield the section of a command, then those of its commands, in order of their names."""
+    """Yield the section of a command, then those of its commands, by name."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     heading, help_text = f"{'#' * level} {context.command_path}", _text(command.help or "")
     yield "\n\n".join([heading, f"```\n{usage}\n```", help_text, _options(command, context)])
@@ -41,7 +41,7 @@ def _options(command: click.Command, context: click.Context) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a help text as Markdown; paragraphs that click must not wrap stay as they are."""
+    """Return a help text as Markdown; text that click must not wrap is kept."""
     blocks = inspect.cleandoc(text).split("\f")[0].split("\n\n")
     kept = (block.removeprefix("\b\n") if block.startswith("\b") else "" for block in blocks)
     return "\n\n".join(f"```\n{raw}\n```" if raw else _escaped(block) for raw, block in zip(kept, blocks, strict=True))

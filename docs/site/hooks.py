@@ -50,7 +50,7 @@ def rewritten(path: str, markdown: str) -> str:
 
 
 def _target(path: str, link: str) -> str:
-    """Return the file that a link leads to; for a folder, the file that describes it."""
+    """Return the file that a link leads to; for a folder, a file in it."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
     if not (ROOT / target).is_dir():
         return target
@@ -60,7 +60,7 @@ def _target(path: str, link: str) -> str:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the README and all files outside `docs` that pages link to, directly or not."""
+    """Add the README, and all files outside `docs` that pages link to."""
     from mkdocs.structure.files import File
 
     pages = {f"docs/{file.src_uri}" for file in files.documentation_pages()}
@@ -87,7 +87,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def api_reference() -> str:
-    """Return the directives that list the package's names, from where they are defined."""
+    """Return the directives that list the names of the package."""
     import galaxy_edge
 
     values = ((name, getattr(galaxy_edge, name)) for name in galaxy_edge.__all__)

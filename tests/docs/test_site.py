@@ -40,7 +40,10 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_a_link_leads_to_the_same_file_on_the_site_and_in_the_repository(hooks):
-    """Pages move on the site: the README is its first page, and files outside docs are in a folder of their own."""
+    """Pages move on the site.
+
+    The README is its first page; files outside docs are in a folder of their own.
+    """
     for path, link, expected in (
         ("README.md", "[a](docs/run.md#settings)", "[a](run.md#settings)"),
         ("README.md", "[a](CONTRIBUTING.md)", "[a](repository/CONTRIBUTING.md)"),
@@ -88,7 +91,7 @@ def options(line):
 
 
 def test_commands_and_options_exist():
-    """Also of the commands that no test can run, because they need a camera or a second computer."""
+    """Also of commands that no test can run: they need a camera."""
     assert len(COMMANDS) > 80
     unknown = {line: given - known for line in COMMANDS for given, known in [options(line)]}
     assert {line: names for line, names in unknown.items() if names} == {}
