@@ -53,3 +53,15 @@ def test_damaged_rows_are_left_out(folder):
 def test_a_night_without_depth_has_neither_section(folder):
     _, page = night_report(folder)
     assert 'id="depth"' not in page and 'id="completeness"' not in page and "limiting magnitude" not in page
+
+
+def test_a_clock_that_was_wrong_has_a_night_of_its_own(folder):
+    """A board without a battery begins in 1970, until the network sets its clock."""
+    line = (folder / "frames-0001.jsonl").read_text().splitlines()[0]
+    early = line.replace("2026-11-22", "1970-01-01")
+    (folder / "frames-0001.jsonl").write_text(f"{early}\n{line}\n")
+    write(folder, ["1970-01-01T21:00:00.000Z,1,0,9.9,8,1,,1", "2026-11-22T21:00:00.000Z,1,1,13.5,8,1,,1"], [])
+    night, page = night_report(folder)
+    assert night.name == "2026-11-22" and "<dt>limiting magnitude</dt><dd>13.5<" in page
+    night, page = night_report(folder, "1970-01-01")
+    assert "<dt>frames</dt><dd>1<" in page and "<dt>limiting magnitude</dt><dd>9.9<" in page
