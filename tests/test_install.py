@@ -74,17 +74,9 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
 """
     report = json.loads(run(device, "-c", script, cwd=tmp_path))
     assert report["foreign"] == []
-    extras = {
-        "fastapi",
-        "uvicorn",
-        "starlette",
-        "pydantic",
-        "prometheus_client",
-        "paho",
-        "h11",
-    }  # of [serve] and [mqtt]
+    extras = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client", "paho", "h11"}  # of [serve], [mqtt]
     assert {name: gone for name, gone in report["missing"].items() if gone.split(".")[0] not in extras} == {}
-    assert {name.split(".")[2] for name in report["missing"]} <= {"fleet", "mqtt", "web"}
+    assert {name.split(".")[2] for name in report["missing"]} <= {"fleet", "mqtt", "report", "web"}
     assert "galaxy_edge.runtime.pipeline.threads" in report["modules"] and len(report["modules"]) > 20
     size = sum(
         path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink()
