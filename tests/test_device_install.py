@@ -17,13 +17,18 @@ ALLOWED = {
     "0BSD",
     "Zlib",
     "CC0-1.0",
+    "CC-BY-SA-4.0",
+    "ISC",
     "PSF-2.0",
     "MPL-2.0",
 }
-"""Licences that let anyone use and pass on a device with these packages; MPL's duties end at its own files."""
-FAMILIES = {"Apache": "Apache", "MIT": "MIT", "BSD": "BSD", "MPL": "MPL", "PSF": "PSF"}
+"""Licences that let anyone use and pass on a device with these packages.
+
+MPL's and CC-BY-SA's duties end at their own files.
+"""
+FAMILIES = {"Apache": "Apache", "MIT": "MIT", "BSD": "BSD", "MPL": "MPL", "PSF": "PSF", "ISC": "ISC"}
 """What a licence is called in metadata without an SPDX expression, and its family."""
-EXTRAS = ("fits", "raw", "mqtt", "serve", "sign", "onnx")
+EXTRAS = ("fits", "raw", "mqtt", "notify", "serve", "sign", "catalogue", "onnx")
 
 
 def pins(name):
