@@ -154,7 +154,7 @@ class Detections:
         require_extra("supervision", "supervision")
         import supervision
 
-        data: dict[str, np.ndarray] = {}
+        data: dict[str, Any] = {}  # supervision takes lists too
         best = None
         if self.probabilities is not None:
             best = self.probabilities.argmax(axis=1) if len(self) else np.zeros(0, np.int64)
