@@ -167,8 +167,8 @@ def test_make_demo_in_a_fresh_clone(tmp_path):
     out = clone / "galaxy-edge-out"
     for name in ("events.sqlite", "frames-0001.jsonl", "sheet-0001.jpg", "annotated-0001.mp4"):
         assert (out / name).stat().st_size > 0 and name in output
+    assert "galaxies" in output
     assert list((out / "crops" / "0001").glob("*.png"))
     output = run("make", "install", f"PREFIX={tmp_path / 'local'}", cwd=clone, env=environ)
     assert "is not on your PATH yet" in output and str(tmp_path / "local" / "bin") in output
     assert run(tmp_path / "local" / "bin" / "galaxy-edge", "-V", cwd=tmp_path).startswith("galaxy-edge, version")
-    assert "galaxies" in output
