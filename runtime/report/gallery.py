@@ -18,7 +18,7 @@ CROP_SIDE = 240
 """Maximum side of a crop in the page in pixels."""
 MAX_CARDS = 60
 MAX_ROWS = 500
-MAX_CROP_BYTES = 32 << 20
+MAX_CROP_BYTES, MAX_CROP_PIXELS = 32 << 20, 200_000_000
 _CROP = re.compile(r"crops/\d+/\d+\.png")
 
 
@@ -70,7 +70,10 @@ def crop_uri(folder: Path, name: str | None) -> str:
         content = path.read_bytes()
     except OSError:
         return ""  # the quota may delete it at any moment
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    # The size in a PNG's header comes first: a small file can claim more pixels than there is memory.
+    if len(content) < 24 or np.prod(np.frombuffer(content, ">u4", 2, 16), dtype=np.int64) > MAX_CROP_PIXELS:
+        return ""
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         return ""
     scale = CROP_SIDE / max(pixels.shape[:2])

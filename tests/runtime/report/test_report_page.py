@@ -3,13 +3,17 @@
 import json
 import shutil
 import sqlite3
+import struct
 from contextlib import closing
 
+import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.report.frame_logs import read_frame_logs
+from galaxy_edge.runtime.report.gallery import crop_uri
 from galaxy_edge.runtime.report.page import night_report
 from helpers.command_line import galaxy_edge_in_process
+from helpers.images import encode
 from helpers.sky_nights import sky_night
 from helpers.tracks import frame, iso, named, output, record, track
 
@@ -140,3 +144,14 @@ def test_the_page_fits_a_phone_and_is_dark_and_printable(night):
         assert page.evaluate(background) == "rgb(255, 255, 255)"
         browser.close()
     assert errors == []
+
+
+def test_a_crop_that_claims_more_pixels_than_memory_is_left_out(tmp_path):
+    """A PNG's header may claim any size; the decoder would reserve all of it."""
+    (folder := tmp_path / "crops/0001").mkdir(parents=True)
+    content = encode(np.full((9, 12, 3), 99, np.uint8))  # smaller than any image that is decoded elsewhere
+    (folder / "1.png").write_bytes(content)
+    (folder / "2.png").write_bytes(content[:16] + struct.pack(">II", 30_000, 30_000) + content[24:])
+    (folder / "3.png").write_bytes(content[:20])
+    assert crop_uri(tmp_path, "crops/0001/1.png").startswith("data:image/jpeg")
+    assert [crop_uri(tmp_path, f"crops/0001/{number}.png") for number in (2, 3)] == ["", ""]
