@@ -23,7 +23,8 @@ def config_of(*arguments):
     from galaxy_edge.cli.run import _config
 
     options = run.make_context("run", ["--camera", "demo", *map(str, arguments)]).params
-    options.pop("as_json")
+    for name in ("as_json", "timings", "report"):  # of the command, not of the run
+        options.pop(name)
     return _config(options)
 
 
