@@ -89,6 +89,7 @@ def _start_viewers(port: int, viewers: int, received: list[int], sink: Sink, cla
     while not received[0]:
         for frame, detections, record, _ in _camera(1, (64, 48), classes):
             sink.frame(frame, detections, record)
+            sink.events([])  # the live view shows a frame once its objects are known
         time.sleep(0.05)
 
 
