@@ -23,7 +23,7 @@ _FWHM = 2.3548
 MIN_AROUND = 0.08
 """Minimum light of the eight pixels around a peak relative to it; with less it is a hot pixel or a cosmic ray."""
 MAX_ELONGATION = 3.0
-"""What is longer is a trail or an edge."""
+"""Maximum ratio of the axes of a star; trails and edges of nebulae are longer."""
 
 
 @dataclass(frozen=True, eq=False)
