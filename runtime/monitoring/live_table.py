@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -92,7 +93,7 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool, timings: 
         console.print(f"the camera was lost and reopened {stats.reopened} times")
     if stats.hung:
         console.print(f"{stats.hung} frames were abandoned because an inference hung")
-    console.print(Text(found_text(stats.events, stats.classes), "bold"), soft_wrap=True)
+    console.print(Text(found_text(stats.events, stats.classes, stats.catalogued), "bold"), soft_wrap=True)
     if stats.not_galaxies:
         console.print(f"not galaxies: {'; '.join(sorted(stats.not_galaxies))}", soft_wrap=True, highlight=False)
     rate = f", {stats.frames / stats.seconds:.1f} per second" if stats.seconds and stats.frames > 1 else ""
@@ -106,21 +107,24 @@ def count_text(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def found_text(galaxies: int, classes: Counter[str]) -> str:
+def found_text(galaxies: int, classes: Counter[str], catalogued: Collection[str] = ()) -> str:
     """Return what was found as a sentence.
 
     Args:
         galaxies: number of objects.
         classes: number of objects by displayed name.
+        catalogued: those of the displayed names that are names of catalogued objects. They come first.
     """
     if not galaxies:
         return "Found no galaxies."
-    names = Counter[str]()
+    known = [name for name in sorted(classes) if name in catalogued]
+    shapes = Counter[str]()
     for name, count in classes.items():
-        names[_without_noun(plain_name(name))] += count
+        if name not in catalogued:
+            shapes[_without_noun(plain_name(name))] += count
+    parts = known + [f"{count:,} {name}" for name, count in shapes.most_common() if name]
     total = f"Found {galaxies:,} {'galaxy' if galaxies == 1 else 'galaxies'}"
-    shapes = ", ".join(f"{count:,} {name}" for name, count in names.most_common() if name)
-    return f"{total}: {shapes}." if shapes else f"{total}."
+    return f"{total}: {', '.join(parts)}." if parts else f"{total}."
 
 
 def _without_noun(name: str) -> str:

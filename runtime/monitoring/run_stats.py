@@ -21,6 +21,7 @@ class RunStats:
         reopened: number of times a camera was lost and reopened.
         hung: frames that were abandoned because an inference did not return.
         classes: ended events by the name of their object, or else by class name.
+        catalogued: names of catalogued objects that are among the displayed names.
         not_galaxies: names of catalogued objects that are no galaxies, with their kind.
         seconds: wall time of the loop.
         clock: time spent in each stage.
@@ -39,6 +40,7 @@ class RunStats:
     hung: int = 0
     reopened: int = 0
     classes: Counter[str] = field(default_factory=Counter)
+    catalogued: set[str] = field(default_factory=set)
     not_galaxies: set[str] = field(default_factory=set)
     seconds: float = 0.0
     clock: StageClock = field(default_factory=StageClock)

@@ -164,3 +164,4 @@ class Reporter:
             self._stats.classes[name] += 1
             if track.sky and track.sky.object_id:
                 self._ended_as[track.number] = name
+                self._stats.catalogued.add(track.sky.label)

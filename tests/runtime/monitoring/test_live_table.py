@@ -27,6 +27,11 @@ def test_the_end_of_a_run_is_a_sentence(galaxies, classes, sentence):
     assert found_text(galaxies, Counter(classes)) == sentence
 
 
+def test_the_sentence_gives_names_of_the_catalogue_first_and_uncounted():
+    classes = Counter({"spiral_tight": 1, "NGC 4736": 1, "M 51": 1})
+    assert found_text(3, classes, {"M 51", "NGC 4736"}) == "Found 3 galaxies: M 51, NGC 4736, 1 spiral with tight arms."
+
+
 def test_the_sentence_is_one_line_and_timings_are_shown_on_request(capsys):
     """A sentence longer than the terminal is not broken where it is copied from."""
     stats = RunStats(frames=1, events=12, seconds=2.0)
