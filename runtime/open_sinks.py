@@ -43,9 +43,7 @@ def open_sinks(
     web = None
     try:
         if output and config.source != "demo":  # its sky is drawn
-            from .monitoring.depth_sink import DepthSink
-
-            sinks.append(DepthSink(output.folder, output.info.number, monitor))
+            sinks += _sky_sinks(config, output, monitor)
         if config.web:
             from .web.sink import WebSink
 
@@ -78,3 +76,12 @@ def _open_mqtt(mqtt: MqttConfig, output: OutputFolder, monitor: RunMonitor) -> S
     prefix = mqtt.prefix or f"galaxy-edge/{socket.gethostname()}"
     broker = parse_broker(mqtt.url, prefix, mqtt.discovery, mqtt.interval, mqtt.authority)
     return MqttSink(broker, output.info, output.folder, monitor, output.writer)
+
+
+def _sky_sinks(config: RunConfig, output: OutputFolder, monitor: RunMonitor) -> list[Sink]:
+    """Return what measures and lists the frames whose position on the sky is known."""
+    from .monitoring.depth_sink import DepthSink
+    from .monitoring.field_sink import FieldSink
+
+    number = output.info.number
+    return [DepthSink(output.folder, number, monitor), FieldSink(output.folder, number, monitor, config.catalogue)]

@@ -60,4 +60,16 @@ def print_objects(folder: Path, query: Query, as_json: bool, width: int | None) 
         position = (f"{item.ra:.4f}", f"{item.dec:+.4f}")
         last = item.last_time[:19].replace("T", " ")
         table.add_row(item.name or item.id, item.kind or "", *position, *counts, last, item.best)
-    PlainConsole(width=width).print(table)
+    console = PlainConsole(width=width)
+    console.print(table)
+    from ...runtime.events.field_table import read_field
+    from ...sky.catalogue.in_field import field_text
+
+    objects = read_field(folder, query.since or "", query.before or "~")
+    if query.near:
+        from ...sky.angles import separation
+
+        ra, dec, radius = query.near
+        objects = [item for item in objects if separation(ra, dec, item.ra, item.dec) <= radius]
+    if text := field_text(objects):
+        console.print(f"known objects in the field: {text}", soft_wrap=True, highlight=False)

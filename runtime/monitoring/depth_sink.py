@@ -6,7 +6,6 @@ monitor.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime
 import logging
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...errors import UserError
-from ..events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE, DepthRow, galaxy_columns
+from ..events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE, DepthRow, append_rows, galaxy_columns
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..tracking.track import Track
@@ -168,11 +167,7 @@ class DepthSink:
             return
         path = self._folder / name
         try:
-            with path.open("a", encoding="utf-8", newline="") as table:
-                writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-                if not table.tell():
-                    writer.writeheader()
-                writer.writerows(rows)
+            append_rows(path, rows)
         except OSError as error:
             logger.warning("%s cannot be written: %s", path, error.strerror)
             self._folder = None

@@ -19,6 +19,7 @@ from ..frame import Detections, Frame
 from ..tracking.track import Track
 
 if TYPE_CHECKING:
+    from ...sky.catalogue.in_field import FieldObject
     from ..recording.writer import OutputWriter
     from .run_stats import RunStats
 
@@ -41,6 +42,8 @@ DEPTH = (
     "galaxies_found",
 )  # fmt: skip
 """Figures of the last solved frame, see `depth_sink.DepthRow`."""
+MAX_KNOWN = 20
+"""Number of catalogued objects of the field that the live page is given."""
 NO_DEPTH: dict[str, Any] = {"rows": [], "missed": [], "by_magnitude": [], "by_surface_brightness": []}
 
 
@@ -59,6 +62,7 @@ class RunMonitor:
         frames, detections, events_begun: counts so far.
         about: further entries of the figures that do not change: ``version`` and ``bundles``.
         depth_report: returns the depth of the run's solved frames, see `depth_sink`.
+        field_report: returns the catalogued objects in these frames, see `field_sink`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class RunMonitor:
         self.run_stats: RunStats | None = None
         self.about: dict[str, Any] = {}
         self.depth_report: Callable[[], dict[str, Any]] = lambda: NO_DEPTH
+        self.field_report: Callable[[], list[FieldObject]] = list
         self.frames = self.detections = self.events_begun = 0
         self._seen: set[int] = set()
 
@@ -192,6 +197,15 @@ class RunMonitor:
         """Return the latest figures of `DEPTH`; None where they are unknown."""
         rows = self.depth_report()["rows"]
         return {name: rows[-1][name] if rows else None for name in DEPTH}
+
+    def known_objects(self) -> list[str]:
+        """Return the catalogued objects in the frames as texts, at most `MAX_KNOWN`, detected and bright ones first."""
+        objects = self.field_report()
+        if not objects:
+            return []
+        from ...sky.catalogue.in_field import ranked
+
+        return [item.text for item in ranked(objects)[:MAX_KNOWN]]
 
     def history(self) -> list[dict[str, Any]]:
         """Return samples of the last minutes, one per second, oldest first."""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import UsageError
+from ...sky.catalogue.in_field import FieldObject
 from ..events.event_row import EventRow
+from ..events.field_table import read_field
 from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
 from ..system.utc_time import utc_now
@@ -18,6 +20,7 @@ from .depth import NightDepth, depth_section, read_depth
 from .faults import faults_of_night, faults_section
 from .frame_logs import LoggedFrames, last_logged_time, read_frame_logs
 from .gallery import gallery
+from .known_objects import known_objects
 from .markup import section, table, text
 from .night import Night, Place, night_from_name, night_of
 from .objects import NightObject, is_artefact, objects_of_night
@@ -41,6 +44,7 @@ class NightData:
         events: first seen in it, in the order they began.
         frames: of its frame logs.
         depth: measured in its solved frames.
+        field: catalogued objects in them.
         place: of the telescope, None if unknown.
     """
 
@@ -50,6 +54,7 @@ class NightData:
     events: list[EventRow]
     frames: LoggedFrames
     depth: NightDepth
+    field: list[FieldObject]
     place: Place | None
 
 
@@ -82,7 +87,8 @@ def read_night(folder: Path, night: Night, place: Place | None = None) -> NightD
     numbers = {event.run for event in events} | frames.runs
     runs = [run for run in query_runs(folder) if run.number in numbers]
     depth = read_depth(folder, night.since, night.until)
-    return NightData(night, folder, runs, events, frames, depth, place)
+    field = read_field(folder, night.since, night.until)
+    return NightData(night, folder, runs, events, frames, depth, field, place)
 
 
 def night_report(folder: Path, name: str | None = None, place: Place | None = None) -> tuple[Night, str]:
@@ -112,7 +118,7 @@ def report_page(data: NightData, is_served: bool = False) -> str:
     faults = faults_of_night(data.folder, data.runs, data.events, data.frames)
     parts = [
         _figures(data, objects, len(faults)),
-        section("Sky", sky_maps(objects), "sky"),
+        section("Sky", sky_maps(objects) + known_objects(data.field), "sky"),
         gallery(data.folder, objects, is_served),
         altitude_curves(objects, data.place),
         depth_section(data.depth),

@@ -80,7 +80,8 @@ def _add_status_routes(app: FastAPI, folder: Path, run: int, source: str, monito
         """Return the state and figures of the run."""
         return Status(
             run=run, source=source, station=station, last_frame_age_seconds=monitor.last_frame_age(),
-            writer_failed=monitor.writer_failed, disk_free_bytes=_free_bytes(folder), **monitor.stats(),
+            writer_failed=monitor.writer_failed, disk_free_bytes=_free_bytes(folder),
+            known_objects=monitor.known_objects(), **monitor.stats(),
         )  # fmt: skip
 
     @app.get("/api/history")

@@ -51,6 +51,7 @@ class Status(BaseModel):
     transparency: float | None = Field(None, description="0 to 1, relative to the best frame of the run.")
     galaxies_expected: int | None = Field(None, description="Catalogued galaxies that should be detected in it.")
     galaxies_found: int | None = Field(None, description="How many of these are.")
+    known_objects: list[str] = Field([], description="Catalogued objects in the frames, which of them detected.")
     version: str = ""
     bundles: dict[str, str] = Field(default={}, description="Hash of each bundle by its name.")
 

@@ -35,7 +35,10 @@ async function poll() {
       request("/api/status"), request("/api/controls"), request("/api/events?limit=40"),
     ]);
     byId("station").textContent = status.station || "galaxy-edge";
-    byId("caption").textContent = `${status.source} · ${status.frames_per_second.toFixed(1)} frames per second`;
+    byId("caption").textContent = [
+      status.source, `${status.frames_per_second.toFixed(1)} frames per second`,
+      ...status.known_objects.length ? [`in the field: ${status.known_objects.slice(0, 4).join("; ")}`] : [],
+    ].join(" · ");
     showCards(byId("finds"), events.reverse());
     live.titles.clear();
     for (const event of events) if (event.sky?.object_name) live.titles.set(event.id, title(event));
