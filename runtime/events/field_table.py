@@ -22,7 +22,7 @@ def field_row(time: str, run: int, item: FieldObject) -> dict[str, Any]:
 
 
 def read_field(folder: Path, since: str = "", until: str = "~") -> list[FieldObject]:
-    """Return the catalogued objects in the frames of a folder, each once, the brightest first.
+    """Return the catalogued objects in a folder's frames, the brightest first.
 
     Args:
         folder: the output folder; without the table, there are none.

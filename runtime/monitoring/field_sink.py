@@ -1,4 +1,4 @@
-"""List the catalogued objects in the frames of a run, and which of them were detected.
+"""List the catalogued objects in the frames of a run, detected or not.
 
 Where nothing is detected, the list says what the telescope points at. Rows go to the table ``field.csv`` of the output
 folder, and the list to the run's monitor and to the log at the end.
@@ -101,7 +101,7 @@ class FieldSink:
         return list(self._objects.copy().values())
 
     def _work(self) -> None:
-        """List the objects of new fields until there is None; a fault does not end the run."""
+        """List the objects of new fields until there is None."""
         from ...sky.catalogue.combined import open_catalogue
         from ...sky.catalogue.in_field import FieldObject, objects_in_frame
 
@@ -141,7 +141,7 @@ class FieldSink:
 
 
 def _has_moved(before: Wcs, now: Wcs) -> bool:
-    """Return whether a frame shows another part of the sky, or turned: cheap, as it is asked of every frame."""
+    """Return whether a frame shows another part of the sky; called for each frame."""
     if before is now:
         return False
     if before.crval == now.crval:  # followed from the same solution

@@ -199,7 +199,7 @@ class RunMonitor:
         return {name: rows[-1][name] if rows else None for name in DEPTH}
 
     def known_objects(self) -> list[str]:
-        """Return the catalogued objects in the frames as texts, at most `MAX_KNOWN`, detected and bright ones first."""
+        """Return texts of at most `MAX_KNOWN` catalogued objects in the frames."""
         objects = self.field_report()
         if not objects:
             return []

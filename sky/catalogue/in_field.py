@@ -21,7 +21,7 @@ LARGE_ARCSEC = 60.0
 
 @dataclass(frozen=True)
 class FieldObject:
-    """A catalogued object in the frames of a run; None where the catalogue says nothing.
+    """A catalogued object in the frames of a run; None where a value is unknown.
 
     Attributes:
         name: of the catalogue.
@@ -64,7 +64,7 @@ class FieldObject:
 
 
 def objects_in_frame(catalogue: Catalogue, wcs: Wcs) -> list[CatalogueObject]:
-    """Return the objects whose centre is in a frame, or that the frame's centre lies on, brightest first."""
+    """Return the objects in a frame, or around its centre, brightest first."""
     found = catalogue.within(*wcs.centre, min(wcs.radius, 90.0), extent=True)
     if not found:
         return []
@@ -78,7 +78,7 @@ def objects_in_frame(catalogue: Catalogue, wcs: Wcs) -> list[CatalogueObject]:
 
 
 def ranked(objects: Iterable[FieldObject]) -> list[FieldObject]:
-    """Return objects in another order: those that were detected, bright ones that were not, and others."""
+    """Return detected objects, bright ones that were not detected, and others."""
     return sorted(objects, key=lambda item: (not item.detected, not item.is_bright))
 
 
