@@ -54,6 +54,7 @@ COMMANDS = {
     "events": "List, look up, export, prune and back up events.",
     "sky.view": "Show in a browser what runs left.",
     "sky.report": "Write one HTML page of a night.",
+    "station.report_frame": "Pack a bad frame for a report, without places.",
     "config": "Show, check and create galaxy-edge.toml.",
 }
 """Modules of the commands, with their lines in the list of commands, for which none of them is imported.
@@ -63,7 +64,7 @@ Each module has a command of the last part of its name.
 
 
 def _command_name(module: str) -> str:
-    return "eval" if module == "evaluate" else module.rpartition(".")[2]
+    return "eval" if module == "evaluate" else module.rpartition(".")[2].replace("_", "-")
 
 
 class ListedGroup(click.Group):

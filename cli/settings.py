@@ -120,7 +120,9 @@ def invalid_variables(root: click.Group, name: str | None) -> list[str]:
     prefix = f"{PREFIX}_{_variable(name)}"
     known = dict(_variables(root.commands[name], prefix))
     errors = []
-    for key in sorted(key for key in os.environ if key.startswith(prefix + "_")):
+    # Variables of a command whose name begins with this one's are not its own.
+    longer = tuple(f"{PREFIX}_{_variable(other)}_" for other in root.commands if other.startswith(f"{name}-"))
+    for key in sorted(key for key in os.environ if key.startswith(prefix + "_") and not key.startswith(longer)):
         if key not in known:
             errors.append(f"the environment: unknown variable {key}{did_you_mean(key, known)}")
         elif error := _text_error(known[key], os.environ[key]):

@@ -7,6 +7,7 @@ The configuration is checked before anything begins. The live view and MQTT are 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -37,6 +38,7 @@ from .pipeline.threads import decoder_threads
 from .recording.open_folder import EVENT_FILE
 from .recording.output_folder import OutputFolder
 from .run_config import MqttConfig, RunConfig, SkyConfig, WebConfig, check_trace, open_trace, require_extras
+from .run_settings import shareable_settings
 from .sources.open_source import open_source
 from .sources.source import ResumableSource, Source
 from .system.stop_deadline import StopDeadline
@@ -246,6 +248,7 @@ class Session:
             "device": machine.model or machine.machine,
             "detector": self.detector.bundle.hash,
             "classifier": self.classifier.bundle.hash,
+            "settings": json.dumps(shareable_settings(self.config)),
         }
         config = self.config
         return OutputFolder(

@@ -12,7 +12,7 @@ from ..system.utc_time import file_stamp
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT = 10.0
 """Seconds to wait while another program has locked the file."""
 _RUN = """
@@ -66,6 +66,8 @@ CREATE TABLE sky_object (
     size_arcsec REAL NOT NULL
 );
 """
+# Settings of the run as JSON, without addresses, paths and passwords; "" for runs of earlier versions.
+_SINCE_4 = "ALTER TABLE run ADD COLUMN settings TEXT NOT NULL DEFAULT '';"
 _FROM_1 = """
 ALTER TABLE run ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT '';
@@ -75,10 +77,11 @@ ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
 _MIGRATIONS = {
-    0: _RUN + _EVENT + _SINCE_1 + _SINCE_2 + _SINCE_3,
-    1: _FROM_1 + _SINCE_1 + _SINCE_2 + _SINCE_3,
-    2: _SINCE_2 + _SINCE_3,
-    3: _SINCE_3,
+    0: _RUN + _EVENT + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4,
+    1: _FROM_1 + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4,
+    2: _SINCE_2 + _SINCE_3 + _SINCE_4,
+    3: _SINCE_3 + _SINCE_4,
+    4: _SINCE_4,
 }
 
 

@@ -25,7 +25,7 @@ class EventStore:
     Args:
         path: the SQLite file; created if missing.
         run: description of this run: started, source, version, engine, device, detector and classifier (bundle
-            hashes).
+            hashes), and settings (JSON).
         after: the highest run number among the folder's other files; this run's is higher.
         busy_timeout: seconds to wait while another program has locked the file.
         uid: of the run if it has one already; None for a new one.

@@ -19,7 +19,14 @@ from helpers.paths import ROOT
 
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "docs/run.md", "docs/live-page.md", "docs/training.md", "docs/benchmarks.md")
+    for name in (
+        "README.md",
+        "docs/run.md",
+        "docs/live-page.md",
+        "docs/training.md",
+        "docs/benchmarks.md",
+        "docs/report-a-frame.md",
+    )
 }
 TEXT = PAGES["README.md"]
 COMMANDS = list(dict.fromkeys(

@@ -31,8 +31,8 @@ SUB_FLOORS = {
         ("recording",),
         ("monitoring", "report"),
         ("pipeline", "web", "mqtt", "notify"),
-        ("doctor", "run_config", "fleet"),
-        ("open_sinks",),
+        ("doctor", "run_config", "fleet", "frame_report"),
+        ("open_sinks", "run_settings"),
         ("session",),
     ),
     "training": (
