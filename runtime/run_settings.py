@@ -1,4 +1,4 @@
-"""The settings of a run that may be shared: no address, path, position or password."""
+"""The settings of a run that may be shared: no address, path or password."""
 
 from __future__ import annotations
 

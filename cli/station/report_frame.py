@@ -105,7 +105,7 @@ def report_frame(
 
 
 def _config(what: str) -> RunConfig:
-    """Return the configuration that `run` would have for an image, without output and services."""
+    """Return the configuration of a run on an image, without output and services."""
     from ...devices.probe import profile_for
     from ...runtime.run_config import RunConfig
     from ..run import _models, run
@@ -153,7 +153,10 @@ def _log(path: Path | None) -> str:
 
 
 def _secrets() -> list[str]:
-    """Return texts that must not be in a log: names of this computer and its user, and all texts of the settings."""
+    """Return texts that must not be in a log.
+
+    These are the names of this computer and its user, and all texts of the settings.
+    """
     root = click.get_current_context().find_root()
     found = [str(Path.home()), platform.node(), *_texts(root.default_map or {})]
     with suppress(KeyError, OSError):

@@ -43,9 +43,9 @@ WITHOUT_TEXT = ("RA", "DEC", "EXPTIME", "EXPOSURE", "GAIN", "OFFSET", "CCD-TEMP"
 
 
 def clean_fits(content: bytes) -> tuple[bytes, list[str]] | None:
-    """Return a FITS file with its first image and kept keywords, and the names of the keywords left out.
+    """Return a FITS file with its first image and the keywords of the lists.
 
-    The pixels are the same bytes. None if the first image is compressed, or the file is damaged.
+    The second value has the names of the keywords left out. The pixels are the same bytes. None if the first image is compressed, or the file is damaged.
     """
     result, removed, start = b"", [], 0
     while True:
@@ -63,7 +63,10 @@ def clean_fits(content: bytes) -> tuple[bytes, list[str]] | None:
 
 
 def _unit(content: bytes, start: int) -> tuple[list[bytes], int, int, bool] | None:
-    """Return a unit's cards, where its data begin and end, and whether it is an image; None where it is damaged."""
+    """Return a unit's cards, begin and end of its data, and whether it is an image.
+
+    None where it is damaged.
+    """
     cards: list[bytes] = []
     values: dict[str, int] = {}
     for offset in range(start, len(content) - CARD + 1, CARD):
@@ -94,7 +97,10 @@ def _name(card: bytes) -> str:
 
 
 def _kept(card: bytes) -> bytes | None:
-    """Return a card with its keyword and value only, b"" for an empty one, or None if it is left out."""
+    """Return a card with its keyword and value only.
+
+    The result is b"" for an empty card, and None for one that is left out.
+    """
     if not card.strip():
         return b""
     name, text = _name(card), card.decode("ascii", "replace")

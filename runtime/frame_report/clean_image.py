@@ -109,7 +109,7 @@ def _clean_jpeg(content: bytes) -> tuple[bytes, list[str]] | None:
 
 
 def _scan_end(content: bytes, offset: int) -> int:
-    """Return where the compressed data that begin at `offset` end: at a marker that is not part of them."""
+    """Return where the compressed data that begin at `offset` end."""
     while (offset := content.find(b"\xff", offset)) >= 0 and offset + 1 < len(content):
         if content[offset + 1] not in (0, *range(0xD0, 0xD8)):
             return offset

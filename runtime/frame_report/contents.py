@@ -1,4 +1,4 @@
-"""Collect the contents of a report, within a limit of its size, and write them as a zip file."""
+"""Collect the contents of a report and pack them, within a limit of size."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class FrameReport:
             self.removed[name] = removed
 
     def add_image(self, name: str, path: Path) -> None:
-        """Add an image without its metadata; one that cannot be read is left out, with the reason."""
+        """Add an image without its metadata.
+
+        One that cannot be read is left out, with the reason.
+        """
         try:
             image = clean_image(path.read_bytes(), path.name)
         except (ImageError, UsageError) as error:
@@ -68,7 +71,9 @@ class FrameReport:
         return {"README.txt": ABOUT.encode(), "report.json": text.encode(), **self.files}
 
     def pack(self, limit: int) -> bytes:
-        """Return the report as a zip file; large images are left out to keep it below `limit` bytes.
+        """Return the report as a zip file of at most `limit` bytes.
+
+        Large images are left out if need be.
 
         Raises:
             UsageError: it is too large without them.
@@ -93,7 +98,9 @@ class FrameReport:
 
 
 def add_event(report: FrameReport, folder: Path, event: str, frame: Path | None) -> None:
-    """Add an event of an output folder, with its crop, the record of its best frame, and that frame if it is found.
+    """Add an event of an output folder.
+
+    With it come its crop, the record of its best frame, and that frame if it is found.
 
     Args:
         report: to which it is added.

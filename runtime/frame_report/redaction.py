@@ -44,7 +44,7 @@ EVENT: Keys = DETECTION | {
 
 
 def keep_known(record: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list[str]]:
-    """Return the parts of a record that are listed, and the names of those that are not."""
+    """Return the listed parts of a record, and the names of the others."""
     kept: dict[str, Any] = {}
     removed: list[str] = []
     for key, value in record.items():
@@ -68,16 +68,16 @@ def keep_known(record: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], list
 
 
 def _is_numbers(value: Any) -> bool:
-    """Return whether a value is a number or a switch, or consists of such; names of classes are its only texts."""
+    """Return whether a value is a number or a switch, or consists of such."""
     if isinstance(value, dict):
         return all(re.fullmatch(r"[a-z_]{1,40}", key) and _is_numbers(item) for key, item in value.items())
     return all(map(_is_numbers, value)) if isinstance(value, list) else isinstance(value, int | float)
 
 
 def redact_log(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the last lines of a log, with words of the package's own messages, times and short numbers.
+    """Return the last lines of a log with everything unknown masked.
 
-    Everything else is masked: whatever a message was completed with, such as paths, addresses and names.
+    Words of the package's own messages, times and short numbers are kept. Everything else is masked: whatever a message was completed with, such as paths, addresses and names.
 
     Args:
         text: the log.
@@ -90,7 +90,7 @@ def redact_log(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _redact_line(line: str) -> str:
-    """Mask the words of a line that are not in the package's messages, and what stands between quotes."""
+    """Mask unknown words of a line, and what stands between quotes."""
     line = re.sub(r"'[^']*'|\"[^\"]*\"", f"'{MASK}'", line[:2000])
     words = (stamp[0] if (stamp := _STAMP.match(part)) else _redact_word(part) for part in re.split(r"(\s)", line))
     return re.sub(rf"(?:{re.escape(MASK)}\s*)+", f"{MASK} ", "".join(words)).rstrip()

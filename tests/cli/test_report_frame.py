@@ -1,4 +1,4 @@
-"""`galaxy-edge report-frame`: nothing that a user wants to keep is in the zip file."""
+"""`galaxy-edge report-frame`: nothing private is in the zip file."""
 
 import io
 import json
@@ -28,7 +28,7 @@ galaxy-edge: /home/Q7kirchberg/Pp2folder/Nn4note.png is skipped
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """Return a folder with a run's output, its frame, its settings and its log, all with secrets."""
+    """Return a folder with output, frame, settings and log, all with secrets."""
     folder = tmp_path_factory.mktemp("Pp2folder")
     image = encode(render([(60, 40, 12)], 160, 120))
     image = image[:33] + png_chunk(b"tEXt", b"GPS\0Q7kirchberg") + image[33:]

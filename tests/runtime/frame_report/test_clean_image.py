@@ -19,7 +19,7 @@ def segment(marker, data):
 
 
 def hostile_jpeg(suffix_options=()):
-    """Return a JPEG with a secret in every place that a writer may use, also after its end."""
+    """Return a JPEG with secrets wherever a writer may put them."""
     _, plain = cv2.imencode(".jpg", SKY, suffix_options)
     content = add_exif_orientation(plain.tobytes(), 6)
     parts = [segment(0xE1, b"Exif\0\0" + SECRET), segment(0xE0, b"JFXX\0" + SECRET), segment(0xE2, SECRET),
