@@ -45,7 +45,8 @@ WITHOUT_TEXT = ("RA", "DEC", "EXPTIME", "EXPOSURE", "GAIN", "OFFSET", "CCD-TEMP"
 def clean_fits(content: bytes) -> tuple[bytes, list[str]] | None:
     """Return a FITS file with its first image and the keywords of the lists.
 
-    The second value has the names of the keywords left out. The pixels are the same bytes. None if the first image is compressed, or the file is damaged.
+    The second value has the names of the keywords left out. The pixels are the same bytes. None if the first
+    image is compressed, or the file is damaged.
     """
     result, removed, start = b"", [], 0
     while True:

@@ -77,7 +77,8 @@ def _is_numbers(value: Any) -> bool:
 def redact_log(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the last lines of a log with everything unknown masked.
 
-    Words of the package's own messages, times and short numbers are kept. Everything else is masked: whatever a message was completed with, such as paths, addresses and names.
+    Words of the package's own messages, times and short numbers are kept. Everything else is masked: whatever a
+    message was completed with, such as paths, addresses and names.
 
     Args:
         text: the log.
