@@ -13,6 +13,8 @@ from .depth_tables import finite_number
 
 FIELD_FILE = "field.csv"
 """Rows are catalogued objects in the frames, see `field_row`."""
+SITE_FILE = "site.csv"
+"""Rows are where the telescope stands, by the frames' headers: ``time``, ``run``, ``latitude``, ``longitude``."""
 _OPTIONAL = ("magnitude", "size_arcsec")
 
 
@@ -35,12 +37,28 @@ def read_field(folder: Path, since: str = "", until: str = "~") -> list[FieldObj
     return sorted(objects.values(), key=lambda item: 99.0 if item.magnitude is None else item.magnitude)
 
 
+def site_row(time: str, run: int, site: tuple[float, float]) -> dict[str, Any]:
+    """Return the row of a place: latitude and longitude in degrees."""
+    return {"time": time, "run": run, "latitude": site[0], "longitude": site[1]}
+
+
+def read_site(folder: Path) -> tuple[float, float] | None:
+    """Return latitude and longitude of the telescope used last in a folder.
+
+    None where no header said it.
+    """
+    for row in reversed(_lines(folder / SITE_FILE)):
+        try:
+            latitude, longitude = finite_number(row["latitude"]), finite_number(row["longitude"])
+        except (KeyError, ValueError, TypeError):  # a line cut short by a power failure
+            continue
+        if abs(latitude) <= 90 and abs(longitude) <= 180:
+            return latitude, longitude
+    return None
+
+
 def _rows(path: Path, since: str, until: str) -> Iterator[FieldObject]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "").splitlines()
-    except FileNotFoundError:
-        return
-    for row in csv.DictReader(lines):
+    for row in _lines(path):
         try:
             if since <= row["time"] < until:
                 magnitude, size = (finite_number(row[key]) if row[key] else None for key in _OPTIONAL)
@@ -48,3 +66,12 @@ def _rows(path: Path, since: str, until: str) -> Iterator[FieldObject]:
                 yield FieldObject(row["name"], row["kind"], *position, magnitude, size, bool(int(row["detected"])))
         except (KeyError, ValueError, TypeError):  # a line cut short by a power failure
             continue
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none without a file."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(text.splitlines()))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UserError
 from ..events.depth_tables import append_rows
@@ -38,12 +38,14 @@ class _News(NamedTuple):
     time: str
     wcs: Wcs | None
     detected: frozenset[str]
+    header: dict[str, Any]
 
 
 class FieldSink:
     """A sink that lists objects, in a thread of its own.
 
-    A frame without a position costs nothing; other frames are listed only if the sky has moved.
+    It also writes where the telescope stands, if headers say so. A frame without a position costs nothing; others are
+    listed only if the sky has moved.
 
     Args:
         folder: the output folder; None to write no table.
@@ -57,6 +59,7 @@ class FieldSink:
         self._news: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._wcs: Wcs | None = None
+        self._site: tuple[float, float] | None = None
         self._hour = ""
         self._detected: frozenset[str] = frozenset()
         self._objects: dict[str, FieldObject] = {}
@@ -80,7 +83,7 @@ class FieldSink:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="field", daemon=True)
             self._thread.start()
-        self._news.put(_News(record.time, wcs if is_new else None, detected))
+        self._news.put(_News(record.time, wcs if is_new else None, detected, frame.header if is_new else {}))
 
     def events(self, changed: list[Track]) -> None:
         """Do nothing: objects are those of frames."""
@@ -104,6 +107,7 @@ class FieldSink:
         """List the objects of new fields until there is None."""
         from ...sky.catalogue.combined import open_catalogue
         from ...sky.catalogue.in_field import FieldObject, objects_in_frame
+        from ..events.field_table import FIELD_FILE, field_row
 
         try:
             catalogue = open_catalogue(self._table)
@@ -111,6 +115,7 @@ class FieldSink:
             logger.debug("objects of the field are not listed: %s", error)  # those who name detections warn
             catalogue = None
         while (news := self._news.get()) is not None:
+            self._note_site(news)
             if catalogue is None:
                 continue
             rows = []
@@ -124,17 +129,25 @@ class FieldSink:
                 self._objects[name] = replace(self._objects[name], detected=True)
                 if name not in listed:
                     rows.append(self._objects[name])
-            self._write(news.time, rows)
+            self._write(FIELD_FILE, [field_row(news.time, self._run, item) for item in rows])
 
-    def _write(self, time: str, objects: Sequence[FieldObject]) -> None:
-        """Append rows to the table; a failure ends that for this run."""
-        from ..events.field_table import FIELD_FILE, field_row
+    def _note_site(self, news: _News) -> None:
+        """Write where the telescope stands, once for each place in a run."""
+        from ...sky.site import site_of
+        from ..events.field_table import SITE_FILE, site_row
 
-        if self._folder is None or not objects:
+        site = site_of(news.header)
+        if site is not None and site != self._site:
+            self._site = site
+            self._write(SITE_FILE, [site_row(news.time, self._run, site)])
+
+    def _write(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows to a table; a failure ends that for this run."""
+        if self._folder is None or not rows:
             return
-        path = self._folder / FIELD_FILE
+        path = self._folder / name
         try:
-            append_rows(path, [field_row(time, self._run, item) for item in objects])
+            append_rows(path, rows)
         except OSError as error:
             logger.warning("%s cannot be written: %s", path, error.strerror)
             self._folder = None

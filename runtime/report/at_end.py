@@ -9,7 +9,7 @@ from pathlib import Path
 from ...files import write_atomic
 from ..recording.retention import free_bytes
 from .frame_logs import last_logged_time
-from .night import Place, night_of
+from .night import Place, night_of, place_of
 from .page import night_report
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ def _write(folder: Path, place: Place | None, keep_free: int, written: list[Path
         last = last_logged_time(folder)
         if last is None:
             return  # a run without frames
+        place = place or place_of(folder)
         night, page = night_report(folder, night_of(last, place).name, place)
         content = page.encode()
         if len(content) > free_bytes(folder) - keep_free:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import UsageError
+from ..events.field_table import read_site
 from ..system.utc_time import utc_text
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -39,6 +41,12 @@ def parse_place(text: str) -> Place:
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise UsageError(f"'{text}' is not on the Earth: latitudes end at 90, longitudes at 180 degrees")
     return Place(latitude, longitude)
+
+
+def place_of(folder: Path) -> Place | None:
+    """Return the place that the frames' headers give; None if they do not."""
+    site = read_site(folder)
+    return None if site is None else Place(*site)
 
 
 @dataclass(frozen=True)

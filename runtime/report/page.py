@@ -15,6 +15,7 @@ from ..events.field_table import read_field
 from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
 from ..system.utc_time import utc_now
+from .all_sky import all_sky_map
 from .curves import altitude_curves, frame_curves
 from .depth import NightDepth, depth_section, read_depth
 from .faults import faults_of_night, faults_section
@@ -22,7 +23,7 @@ from .frame_logs import LoggedFrames, last_logged_time, read_frame_logs
 from .gallery import gallery
 from .known_objects import known_objects
 from .markup import section, table, text
-from .night import Night, Place, night_from_name, night_of
+from .night import Night, Place, night_from_name, night_of, place_of
 from .objects import NightObject, is_artefact, objects_of_night
 from .sky_map import sky_maps
 
@@ -97,11 +98,12 @@ def night_report(folder: Path, name: str | None = None, place: Place | None = No
     Args:
         folder: the output folder.
         name: date of the night's evening; None for the latest night.
-        place: of the telescope, None if unknown.
+        place: of the telescope, None for that of the frames' headers.
 
     Raises:
         UsageError: the folder has nothing of this night, or cannot be read.
     """
+    place = place or place_of(folder)
     night = night_from_name(name, place) if name else latest_night(folder, place)
     return night, report_page(read_night(folder, night, place))
 
@@ -118,7 +120,7 @@ def report_page(data: NightData, is_served: bool = False) -> str:
     faults = faults_of_night(data.folder, data.runs, data.events, data.frames)
     parts = [
         _figures(data, objects, len(faults)),
-        section("Sky", sky_maps(objects) + known_objects(data.field), "sky"),
+        section("Sky", sky_maps(objects) + all_sky_map(objects) + known_objects(data.field), "sky"),
         gallery(data.folder, objects, is_served),
         altitude_curves(objects, data.place),
         depth_section(data.depth),

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import FastAPI, HTTPException, Query, Response
 
 from ...errors import UsageError
-from .night import Place, night_from_name
+from .night import Place, night_from_name, place_of
 from .page import STYLE, latest_night, read_night, report_page
 
 CACHE_SECONDS = 10.0
@@ -57,6 +57,7 @@ def add_report_routes(app: FastAPI, folder: Path, place: Place | None) -> None:
 
 def _page(folder: Path, name: str | None, place: Place | None) -> str:
     try:
+        place = place or place_of(folder)
         night = night_from_name(name, place) if name else latest_night(folder, place)
         return report_page(read_night(folder, night, place), is_served=True)
     except UsageError as error:

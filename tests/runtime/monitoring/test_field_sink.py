@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.main import cli
-from galaxy_edge.runtime.events.field_table import FIELD_FILE, read_field
+from galaxy_edge.runtime.events.field_table import FIELD_FILE, SITE_FILE, read_field
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.monitoring.field_sink import FieldSink
 from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.runtime.report.night import Place, place_of
 from galaxy_edge.runtime.report.page import night_report
 from galaxy_edge.sky.position import SkyPosition
 from galaxy_edge.sky.wcs import Wcs
@@ -21,12 +22,12 @@ IRIS, M94 = (315.443, 68.126), (192.777, 41.117)
 MOMENT = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC)
 
 
-def show(sink, centre, *names, minute=0, shift=0.0):
+def show(sink, centre, *names, minute=0, shift=0.0, header=None):
     """Give the sink a frame of a small telescope, with detections of these names."""
     cd = 2.375 / 3600 * np.diag([-1.0, -1.0])
     wcs = Wcs(centre, (540 + shift, 960), cd, 1080, 1920)
     time = MOMENT + datetime.timedelta(minutes=minute)
-    frame = Frame(np.zeros((8, 8, 3), np.uint8), time, "a.fit", minute, wcs=wcs)
+    frame = Frame(np.zeros((8, 8, 3), np.uint8), time, "a.fit", minute, wcs=wcs, header=header or {})
     found = [SimpleNamespace(sky=SkyPosition(*centre, object_name=name)) for name in names]
     sink.frame(frame, Detections.empty(), SimpleNamespace(time=time.isoformat(), detections=found))
 
@@ -77,6 +78,23 @@ def test_the_report_and_the_list_of_objects_name_the_field(tmp_path):
     assert "in the field: M 94; NGC 7023, reflection nebula (not detected)" in answer.output
     answer = CliRunner().invoke(cli, ["events", "objects", "--in", str(folder), "--near", "315.4 68.17"])
     assert "in the field: NGC 7023" in answer.output and "M 94;" not in answer.output
+
+
+def test_the_place_of_headers_gives_altitudes(tmp_path):
+    """The option's place comes before it; the map of the whole sky needs none."""
+    folder = sky_night(tmp_path / "out")
+    _, page = night_report(folder)
+    assert "The place of the telescope is not known" in page and "on the whole sky" in page
+    sink = FieldSink(folder, 1, RunMonitor())
+    show(sink, M94, header={"SITELAT": 45.0, "SITELONG": 10.0})
+    show(sink, IRIS, minute=1, header={"SITELAT": 45.0, "SITELONG": 10.0})
+    sink.close(2, 0)
+    assert len((folder / SITE_FILE).read_text().splitlines()) == 2
+    with (folder / SITE_FILE).open("a") as table:
+        table.write("2026-11-22T21:09:00,1,45")
+    assert place_of(folder) == Place(45.0, 10.0)
+    _, page = night_report(folder)
+    assert "in degrees, over UTC" in page and "is not known" not in page
 
 
 def test_frames_without_a_position_cost_nothing(tmp_path):
