@@ -34,7 +34,7 @@ def site_of(header: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _geocentric(axes: list[float | None]) -> tuple[float, float] | None:
-    """Return latitude and longitude of geocentric metres (ITRF) on the Earth's surface."""
+    """Return latitude and longitude of geocentric metres (ITRF)."""
     x, y, z = (math.nan if value is None else value for value in axes)
     across = math.hypot(x, y)
     if not 6.3e6 < math.hypot(across, z) < 6.4e6:  # NaN, and spacecraft
@@ -48,7 +48,7 @@ def _geocentric(axes: list[float | None]) -> tuple[float, float] | None:
 
 
 def _angle(value: Any) -> float | None:
-    """Return the degrees of a number, or of a text such as ``-122 30 15`` or ``16d22m12s E``."""
+    """Return the degrees of a number, ``-122 30 15`` or ``16d22m12s E``."""
     text = str(value if value is not None else "").strip().upper()
     side = text[-1:] if re.search(r"[NEW]$|\sS$", text) else ""  # an S without a space may be of seconds
     text = text.removesuffix(side).strip()

@@ -1,1 +1,1 @@
-"""Measurements of positions and names on the sky, on simulated fields and real frames."""
+"""Measurements of positions, names and depth on the sky."""

@@ -1,4 +1,4 @@
-"""Count the instructions a frame costs more when its position on the sky is known.
+"""Count the instructions that positions on the sky cost a frame.
 
 ``python -m galaxy_edge.benchmarks.sky.frame_cost FRAME.fit… --out FILE.json``
 

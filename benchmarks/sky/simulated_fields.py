@@ -114,7 +114,7 @@ def solution_error(found: Wcs, true: Wcs) -> float:
 
 
 def true_names(box: np.ndarray, rows: Sequence[TruthRow]) -> list[str]:
-    """Return the names of the galaxies whose true centre is in a box (4,), brightest first."""
+    """Return the galaxies whose true centre is in a box (4,), brightest first."""
     inside = [row for row in rows if row.kind == "galaxy" and box[0] <= row.x <= box[2] and box[1] <= row.y <= box[3]]
     return [row.name for row in sorted(inside, key=lambda row: row.magnitude)]
 
