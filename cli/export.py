@@ -143,8 +143,29 @@ def export(
         _print(console, f"bundle: {result.bundle}" + ("" if result.passed else " (ungated)"))
     write_report(path, result)
     _print(console, f"report: {path}")
-    if result.bundle is None:
-        raise GateFailed("a gate failed: no bundle was written")
+    _finish(console, result)
+
+
+def _finish(console: PlainConsole, result: ExportResult) -> None:
+    """Print what to do about a network that lost too much or finds nothing.
+
+    Raises:
+        GateFailed: no bundle was written. The message names the gates.
+    """
+    from ..models.metrics import DetectionMetrics
+    from .terminal.advice import gate_advice, nothing_found
+
+    metrics = [found for found in result.evaluation.metrics.values() if isinstance(found, DetectionMetrics)]
+    map50 = metrics[0].map50 if metrics else None  # float32 is the first variant
+    failed = [gate for gate in result.gates if not gate.passed]
+    if result.bundle is not None:
+        for line in gate_advice(failed, map50) or filter(None, [nothing_found(map50)]):
+            _print(console, f"note: {line}")
+        return
+    names = "; ".join(f"{gate.name} ({gate.measured})" for gate in failed)
+    advice = "; ".join([*gate_advice(failed, map50), "--force writes the bundle all the same, marked as ungated"])
+    number = "1 gate" if len(failed) == 1 else f"{len(failed)} gates"
+    raise GateFailed(f"no bundle was written, as {number} of {len(result.gates)} failed: {names}. What to do: {advice}")
 
 
 def build_settings(

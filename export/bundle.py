@@ -207,7 +207,11 @@ def _run_gates(
         gates.append(Gate(f"accuracy: {reference}", "the given file, unchanged: nothing was converted", True))
     before = measured.metrics.get(reference)
     for variant, agreement in measured.agreement.items():
-        gates.append(accuracy_gate(variant, before, measured.metrics.get(variant), settings.max_drop))
+        gates.append(
+            accuracy_gate(
+                variant, before, measured.metrics.get(variant), settings.max_drop, measured.changes.get(variant)
+            )
+        )
         gates.append(parity_gate(variant, agreement))
     if measured.threshold is not None:
         threshold = round(float(measured.threshold), 4)

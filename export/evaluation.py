@@ -19,6 +19,7 @@ from ..models.detection_metrics import (
     EvaluatedFrame,
     detection_intervals,
     detection_metrics,
+    loss_chance,
     operating_threshold,
     truths_from_arrays,
 )
@@ -27,6 +28,7 @@ from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
 from .baselines import centre_boxes, extended_sources
+from .chance import PairedCounts, paired_counts
 from .tuned_sep import tuned_sources
 
 FLOAT_VARIANTS = ("fp32", "onnx_fp32")
@@ -67,7 +69,7 @@ class DetectorAgreement:
     Values that are not defined are None.
 
     Attributes:
-        boxes: number of boxes that the reference reports.
+        boxes, other_boxes: numbers of boxes that the reference and the other detector report.
         matched: share of them that the other detector finds with IoU 0.5, at any score.
         added: share of the boxes that the other detector reports and the reference does not find.
         score_correlation: of the pairs.
@@ -82,6 +84,7 @@ class DetectorAgreement:
     mean_difference: float | None
     max_difference: float | None
     mean_iou: float | None
+    other_boxes: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a manifest and for JSON."""
@@ -90,6 +93,9 @@ class DetectorAgreement:
 
 Agreement = ClassifierAgreement | DetectorAgreement
 Metrics = ClassificationMetrics | DetectionMetrics
+Change = PairedCounts | float | None
+"""What a variant lost and gained against float32: images by class, or, of a detector, the probability that its drop of
+mAP@0.5 is chance, see `loss_chance`; None if that is unknown or nothing dropped."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Evaluation:
         threshold: of a detector, the operating threshold, chosen for int8 on one half of these images; precision,
             recall and false positives in `metrics` are those of the other half.
         sets: of a detector and its baselines, the metrics of each data set.
+        changes: of each variant against the reference.
         intervals: 95 %, of the variant that the threshold was chosen for, see `detection_intervals`.
     """
 
@@ -110,6 +117,7 @@ class Evaluation:
     threshold: float | None = None
     sets: Mapping[str, Mapping[str, DetectionMetrics]] = field(default_factory=dict)
     intervals: Mapping[str, Mapping[str, list[float] | None]] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
 
     def metric_tables(self) -> dict[str, dict[str, Any]]:
         """Return plain values of the metrics by variant.
@@ -146,9 +154,12 @@ def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -
     results = {name: classifier_metrics(Classifier(bundle, name), images) for name in names}
     reference = reference_variant(names)
     expected = results[reference][1]
+    others = {name: actual for name, (_, actual) in results.items() if name != reference}
+    labels = np.asarray(data["labels"], int)
     return Evaluation(
         {name: metrics for name, (metrics, _) in results.items()},
-        {name: classifier_agreement(expected, actual) for name, (_, actual) in results.items() if name != reference},
+        {name: classifier_agreement(expected, actual) for name, actual in others.items()},
+        changes={name: paired_counts(expected, actual, labels) for name, actual in others.items()},
     )
 
 
@@ -216,7 +227,18 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
             of_set = data["set"] == subset
             sets[name][subset] = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
     intervals = detection_intervals(chosen, threshold, _masked(chosen, ~selects))
-    return Evaluation(metrics, agreement, threshold, sets, {shipped: intervals})
+    changes = {name: _drop_chance(results, metrics, reference_variant(names), name) for name in agreement}
+    return Evaluation(metrics, agreement, threshold, sets, {shipped: intervals}, changes)
+
+
+def _drop_chance(
+    results: dict[str, list[EvaluatedFrame]], metrics: dict[str, DetectionMetrics], reference: str, name: str
+) -> float | None:
+    """Return the probability that a variant's drop of mAP@0.5 is chance; None if there is none."""
+    before, after = metrics[reference].map50, metrics[name].map50
+    if before is None or after is None or after >= before:
+        return None
+    return loss_chance(results[reference], results[name])
 
 
 def detector_agreement(
@@ -253,6 +275,7 @@ def detector_agreement(
         mean_difference=float(difference.mean()) if pairs else None,
         max_difference=float(difference.max()) if pairs else None,
         mean_iou=float(overlaps.mean()) if pairs else None,
+        other_boxes=after_count,
     )
 
 

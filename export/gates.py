@@ -11,7 +11,8 @@ from ..models.decode import anchors_from_manifest
 from ..models.manifest import DECODED, Gate
 from ..models.metrics import ClassificationMetrics, DetectionMetrics
 from ..runtime.inference.load import load_engine
-from .evaluation import Agreement, ClassifierAgreement, Metrics
+from .chance import CHANCE, PairedCounts, share_test, sign_test
+from .evaluation import Agreement, Change, ClassifierAgreement, Metrics
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
 from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, Graph, read_tflite
@@ -24,10 +25,9 @@ MAX_DIFFERENCE = 0.1
 """Maximum mean difference of a box's two scores; half of it moves one box in twenty across the threshold."""
 RECALL_SHARE = 3.0
 """Maximum drop of a class's recall as a multiple of the allowed drop of accuracy."""
-CHANCE = 0.2
-"""A drop of recall fails only if its probability in a sign test is lower, which takes at least three images."""
 WIDE_DTYPE = "int16"
 UNLABELLED = "the evaluation share has no labelled images"
+NOTHING_FOUND = "float32 finds nothing in these images: there is nothing to compare with"
 
 
 def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
@@ -73,50 +73,68 @@ def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool 
     return Gate(name, f"{measured}; raw {graph.tensors[graph.inputs[0]].dtype} input", True)
 
 
-def accuracy_gate(variant: str, before: Metrics | None, after: Metrics | None, max_drop: float) -> Gate:
+def accuracy_gate(
+    variant: str, before: Metrics | None, after: Metrics | None, max_drop: float, change: Change = None
+) -> Gate:
     """Compare a variant's metrics with those of float32.
 
-    These are accuracy and the recall of each class, or mAP@0.5.
-
-    The result gives the number of images in addition to points: one image of a class of twenty is five points, but
-    that is within chance, since quantisation corrects some images and breaks others. Such a drop is reported and does
-    not fail.
+    These are accuracy and the recall of each class, or mAP@0.5. A drop fails if it exceeds what is allowed and is more
+    than chance: quantisation corrects some images and breaks others, and one image of a class of twenty is five points.
 
     Args:
         variant: its name.
         before, after: metrics of float32 and of the variant; None without labelled images.
         max_drop: points of accuracy, or hundredths of mAP@0.5; a recall may drop by three times as many points.
+        change: what the variant lost and gained; None: every net loss counts as lost without a gain, and every drop of
+            mAP@0.5 as more than chance, which is the strictest reading.
     """
     name = f"accuracy: {variant}"
     if isinstance(before, ClassificationMetrics) and isinstance(after, ClassificationMetrics):
-        return _classifier_gate(name, before, after, max_drop)
+        return _classifier_gate(name, before, after, max_drop, change if isinstance(change, PairedCounts) else None)
     first, second = (metrics.map50 if isinstance(metrics, DetectionMetrics) else None for metrics in (before, after))
     if first is None or second is None:
         return Gate(name, UNLABELLED, False)
     measured = f"map50 {first:.4f} float32, {second:.4f} here, at most {max_drop / 100:g} less"
-    return Gate(name, measured, first - second <= max_drop / 100 + 1e-9)
+    excess = first - second - max_drop / 100
+    if excess <= 1e-9:
+        return Gate(name, measured, True)
+    chance = change if isinstance(change, float) else 0.0
+    return Gate(name, f"{measured}: {excess:.4f} too much{_chance_text(chance)}", chance >= CHANCE)
 
 
-def _classifier_gate(name: str, before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float) -> Gate:
+def _chance_text(probability: float) -> str:
+    return ", within chance" if probability >= CHANCE else ", more than chance"
+
+
+def _classifier_gate(
+    name: str, before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float, change: PairedCounts | None
+) -> Gate:
     if before.accuracy is None or after.accuracy is None:
         return Gate(name, UNLABELLED, False)
-    recalls, worst_failed = _recall_drops(before, after, max_drop)
+    correct_before, correct_after = _correct_by_class(before), _correct_by_class(after)
+    if change is None:
+        net = [earlier - later for earlier, later in zip(correct_before, correct_after, strict=True)]
+        change = PairedCounts(tuple(max(0, lost) for lost in net), tuple(max(0, -lost) for lost in net))
+    recalls, worst_failed = _recall_drops(before, after, max_drop, change)
     count = sum(map(sum, before.confusion))
-    correct_before, correct_after = sum(_correct_by_class(before)), sum(_correct_by_class(after))
     measured = (
-        f"accuracy {before.accuracy:.4f} float32 ({correct_before} of {count} images), {after.accuracy:.4f} here "
-        f"({correct_after}), at most {max_drop:g} points less; {recalls}"
+        f"accuracy {before.accuracy:.4f} float32 ({sum(correct_before)} of {count} images), {after.accuracy:.4f} here "
+        f"({sum(correct_after)}), at most {max_drop:g} points less"
     )
-    passed = before.accuracy - after.accuracy <= max_drop / 100 + 1e-9
-    return Gate(name, measured, passed and not worst_failed)
+    excess, chance = before.accuracy - after.accuracy - max_drop / 100, 1.0
+    if excess > 1e-9:
+        chance = sign_test(sum(change.lost), sum(change.gained))
+        measured += f": {100 * excess:.2f} points too much{_chance_text(chance)}"
+    return Gate(name, f"{measured}; {recalls}", chance >= CHANCE and not worst_failed)
 
 
-def _recall_drops(before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float) -> tuple[str, bool]:
+def _recall_drops(
+    before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float, change: PairedCounts
+) -> tuple[str, bool]:
     """Describe the recalls that dropped too far, or else the one that dropped most.
 
     Return whether any did.
     """
-    correct_before, correct_after = _correct_by_class(before), _correct_by_class(after)
     drops = sorted(
         (
             (recall - (after.recall[label] or 0.0), index, label)
@@ -126,33 +144,41 @@ def _recall_drops(before: ClassificationMetrics, after: ClassificationMetrics, m
         reverse=True,
     )
     limit = f"at most {RECALL_SHARE * max_drop:g} points"
-    lost = [earlier - later for earlier, later in zip(correct_before, correct_after, strict=True)]
     beyond = [drop for drop in drops if drop[0] > RECALL_SHARE * (max_drop / 100 + 1e-9)]
-    failed = [drop for drop in beyond if 0.5 ** lost[drop[1]] < CHANCE]
+    failed = [drop for drop in beyond if sign_test(change.lost[drop[1]], change.gained[drop[1]]) < CHANCE]
     texts = []
     for drop, index, label in failed or beyond or drops[:1]:
         if drop > 0:
-            images = f"{lost[index]} of {sum(before.confusion[index])} images"
-            chance = "" if failed or not beyond else ", within chance"
-            texts.append(f"{label} by {100 * drop:.2f} points ({images}{chance})")
+            images = f"{change.lost[index] - change.gained[index]} of {sum(before.confusion[index])} images"
+            excess = f", {100 * drop - RECALL_SHARE * max_drop:.2f} too much" if beyond else ""
+            chance = "" if not beyond else ", more than chance" if failed else ", within chance"
+            texts.append(f"{label} by {100 * drop:.2f} points ({images}{excess}{chance})")
     if not texts:
         return f"no class's recall is down, {limit}", bool(failed)
     return f"recall down: {', '.join(texts)}, {limit}", bool(failed)
 
 
 def parity_gate(variant: str, agreement: Agreement) -> Gate:
-    """Check how a variant agrees with float32, image by image."""
+    """Check how a variant agrees with float32, image by image.
+
+    A share fails if it misses its minimum by more than chance, which matters for a few dozen images or boxes.
+    """
     name = f"parity: {variant}"
     if isinstance(agreement, ClassifierAgreement):
+        chance = _share_chance(1 - agreement.agreement, agreement.images, 1 - MIN_AGREEMENT)
+        missed = "" if chance == 1.0 else f" ({MIN_AGREEMENT - agreement.agreement:.4f} too few{_chance_text(chance)})"
         measured = (
-            f"top-1 agreement {agreement.agreement:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
+            f"top-1 agreement {agreement.agreement:.4f}, at least {MIN_AGREEMENT}{missed}; probabilities differ by "
             f"{agreement.mean_difference:.4f} on average, {agreement.max_difference:.3f} at most"
         )
-        return Gate(name, measured, agreement.agreement >= MIN_AGREEMENT)
+        return Gate(name, measured, chance >= CHANCE)
     if agreement.matched is None:
-        return Gate(name, "float32 finds nothing in these images: there is nothing to compare with", False)
+        return Gate(name, NOTHING_FOUND, False)
     correlation, difference = agreement.score_correlation, agreement.mean_difference
+    found = _share_chance(1 - agreement.matched, agreement.boxes, 1 - MIN_MATCHED)
+    added = _share_chance(agreement.added, agreement.other_boxes, 1 - MIN_MATCHED)
     measured = f"{agreement.matched:.3f} of {agreement.boxes} boxes found by both, at least {MIN_MATCHED}"
+    measured += _chance_text(found) if found < 1.0 else ""
     if correlation is not None:
         measured += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
     if agreement.matched:
@@ -161,13 +187,18 @@ def parity_gate(variant: str, agreement: Agreement) -> Gate:
             f"maximum {agreement.max_difference:.3f}"
         )
     measured += f"; {agreement.added:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
+    measured += _chance_text(added) if added < 1.0 else ""
     passed = (
-        agreement.matched >= MIN_MATCHED
-        and agreement.added <= 1 - MIN_MATCHED
+        min(found, added) >= CHANCE
         and (correlation is None or correlation >= MIN_CORRELATION)
         and (difference is None or difference <= MAX_DIFFERENCE)
     )
     return Gate(name, measured, passed)
+
+
+def _share_chance(share: float, total: int, allowed: float) -> float:
+    """Return the probability of a share of `total` this large, if `allowed` is the true one; 1 if it is not larger."""
+    return 1.0 if share <= allowed + 1e-9 else share_test(round(share * total), total, allowed)
 
 
 def contract_gate(bundle: Bundle) -> Gate:

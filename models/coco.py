@@ -14,7 +14,7 @@ import numpy as np
 
 from ..extras import extra_command
 from .boxes import smaller_share
-from .intervals import bootstrap_interval
+from .intervals import DRAWS, bootstrap_interval
 
 CocoFrame = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """True boxes (N, 4), ignore boxes (M, 4), detections (K, 4) and their scores (K,)."""
@@ -69,6 +69,28 @@ def average_precision_intervals(frames: Sequence[CocoFrame]) -> dict[str, tuple[
     draws = _Resampled(evaluation)
     values = np.array(bootstrap_interval(draws.measure, len(frames)))
     return {key: (float(values[0, index]), float(values[1, index])) for index, key in enumerate(KEYS)}
+
+
+def map50_loss_chance(before: Sequence[CocoFrame], after: Sequence[CocoFrame]) -> float | None:
+    """Return how often `after` is at least as good as `before` in average precision at IoU 0.5.
+
+    Both are detections in the same frames, which are drawn with replacement, the same ones for both (paired
+    bootstrap).
+
+    Returns:
+        The share of the draws, 0..1; None without true boxes.
+    """
+    first, second = (run_coco(frames, [[0, 1e10]]) for frames in (before, after))
+    if first is None or second is None:
+        return None
+    both = _Resampled(first), _Resampled(second)
+    rng, count = np.random.default_rng(0), len(before)
+    losses = []
+    for _ in range(DRAWS):
+        weights = rng.multinomial(count, np.full(count, 1 / count))
+        losses.append(both[0].measure(weights)[0] - both[1].measure(weights)[0])
+    drawn = np.array(losses)[~np.isnan(losses)]
+    return float(np.mean(drawn <= 0)) if len(drawn) else None
 
 
 class _Resampled:

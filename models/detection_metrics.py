@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import coco
 from .boxes import iou_matrix
-from .coco import CocoFrame, average_precision, average_precision_intervals, ignored_overlap, run_coco
+from .coco import CocoFrame, ignored_overlap, run_coco
 from .intervals import poisson_interval, wilson_interval
 from .metrics import DetectionMetrics, OperatingCounts
 
@@ -97,7 +98,7 @@ def detection_metrics(
     evaluated = [_drop_undecidable(frame) for frame in frames]
     counts = _count(evaluated if operating is None else [_drop_undecidable(frame) for frame in operating], threshold)
     return DetectionMetrics(
-        **average_precision(_coco_frames(evaluated)),
+        **coco.average_precision(_coco_frames(evaluated)),
         precision=counts.right / counts.positives if counts.positives else None,
         recall=counts.right / counts.boxes if counts.boxes else None,
         fp_per_frame=counts.false_alarms / counts.negatives if counts.negatives else None,
@@ -120,12 +121,18 @@ def detection_intervals(
     evaluated = [_drop_undecidable(frame) for frame in frames]
     counts = _count(evaluated if operating is None else [_drop_undecidable(frame) for frame in operating], threshold)
     intervals = {
-        **average_precision_intervals(_coco_frames(evaluated)),
+        **coco.average_precision_intervals(_coco_frames(evaluated)),
         "precision": wilson_interval(counts.right, counts.positives) if counts.positives else None,
         "recall": wilson_interval(counts.right, counts.boxes) if counts.boxes else None,
         "fp_per_frame": poisson_interval(counts.false_alarms, counts.negatives) if counts.negatives else None,
     }
     return {key: None if limits is None else list(limits) for key, limits in intervals.items()}
+
+
+def loss_chance(before: Sequence[EvaluatedFrame], after: Sequence[EvaluatedFrame]) -> float | None:
+    """Return the probability (0..1) that a drop of average precision is chance; see `coco.map50_loss_chance`."""
+    first, second = ([_drop_undecidable(frame) for frame in frames] for frames in (before, after))
+    return coco.map50_loss_chance(_coco_frames(first), _coco_frames(second))
 
 
 def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from galaxy_edge.export.calibration_images import load_calibration_images
+from galaxy_edge.export.chance import PairedCounts, paired_counts
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.evaluation import classifier_agreement, detector_agreement
 from galaxy_edge.export.gates import accuracy_gate, contract_gate, int8_gate, parity_gate
@@ -14,7 +15,7 @@ from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.export.tflite.quantise import quantise
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
-from galaxy_edge.models.detection_metrics import DetectionTruth
+from galaxy_edge.models.detection_metrics import DetectionTruth, loss_chance
 from galaxy_edge.models.metrics import ClassificationMetrics, DetectionMetrics
 from helpers.tflite import float_tensors
 
@@ -92,7 +93,7 @@ def test_gate_reports_images_and_points():
     gate = accuracy_gate("int8", metrics(60, 63, 2), metrics(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
-        "recall down: a by 3.17 points (2 of 63 images, within chance), at most 3 points"
+        "recall down: a by 3.17 points (2 of 63 images, 0.17 too much, within chance), at most 3 points"
     )
     # Where all gates pass, the largest drop is reported too.
     assert (
@@ -100,6 +101,37 @@ def test_gate_reports_images_and_points():
         in accuracy_gate("int8", metrics(60, 63, 2), metrics(59, 63, 1), 1.0).measured
     )
     assert "no class's recall is down" in accuracy_gate("int8", metrics(60), metrics(60), 1.0).measured
+
+
+def test_paired_images_show_whether_a_loss_is_chance():
+    """A class of 33 images must not fail by one, nor pass a loss that is real."""
+    before, after = metrics(30, 33, 1), metrics(29, 33, 1)
+    assert accuracy_gate("int8", before, after, 1.0, PairedCounts((1, 0), (0, 0))).passed
+    before, after = metrics(70, other=4), metrics(66, other=4)  # 2 points of accuracy, 4 of a class's recall
+    shuffled = accuracy_gate("int8", before, after, 1.0, PairedCounts((14, 0), (10, 0)))
+    assert shuffled.passed and "1.00 points too much, within chance" in shuffled.measured
+    lost = accuracy_gate("int8", before, after, 1.0, PairedCounts((5, 0), (1, 0)))
+    assert not lost.passed and "4 of 100 images, 1.00 too much, more than chance" in lost.measured
+    large = accuracy_gate("int8", metrics(7000, 10000), metrics(6500, 10000), 1.0, PairedCounts((800, 0), (300, 0)))
+    assert not large.passed, "many changes do not hide a real loss"
+
+
+def test_lost_and_gained_images_are_counted_by_class():
+    labels = np.array([0, 0, 1, 1])
+    before, after = np.eye(2)[[0, 0, 1, 0]], np.eye(2)[[1, 0, 1, 1]]
+    assert paired_counts(before, after, labels) == PairedCounts(lost=(1, 0), gained=(0, 1))
+
+
+def test_a_drop_of_map_in_few_frames_is_chance():
+    """One of twelve frames is lost, then six: the first drop may be the choice of frames, the second is not."""
+    box = np.array([[0, 0, 10, 10]], float)
+    found, missed = (DetectionTruth(box), box, np.array([0.9])), (DetectionTruth(box), np.zeros((0, 4)), np.zeros(0))
+    before = [found] * 12
+    few, many = loss_chance(before, [missed, *before[1:]]), loss_chance(before, [missed] * 6 + before[6:])
+    assert 0.2 < few < 0.5 and many < 0.01
+    assert accuracy_gate("int8", precision(1.0), precision(0.92), 1.0, few).passed
+    gate = accuracy_gate("int8", precision(1.0), precision(0.5), 1.0, many)
+    assert not gate.passed and "0.4900 too much, more than chance" in gate.measured
 
 
 def precision(map50):
@@ -120,7 +152,10 @@ def test_agreement_of_names():
     after = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
     alike = classifier_agreement(before, after)
     assert alike.agreement == 0.75 and alike.max_difference == pytest.approx(0.2)
-    assert not parity_gate("int8", alike).passed and parity_gate("int8", replace(alike, agreement=0.96)).passed
+    assert parity_gate("int8", replace(alike, agreement=0.96)).passed
+    assert "too few, within chance" in parity_gate("int8", replace(alike, agreement=31 / 33, images=33)).measured
+    for share, images, passed in ((31 / 33, 33, True), (29 / 33, 33, False), (0.94, 1000, False)):
+        assert parity_gate("int8", replace(alike, agreement=share, images=images)).passed == passed
 
 
 def test_agreement_of_boxes():
