@@ -212,6 +212,23 @@ def preview(path: Path, out: Path, count: int, seed: int, source: str | None) ->
     click.echo(f"{len(chosen)} of {len(labels.images)} images: {out}")
 
 
+@data.command()
+@click.argument("out", type=PATH)
+@click.option("--to", "kind", type=FORMATS, default="voc", show_default=True, help="Format of OUT.")
+@SEED
+def sample(out: Path, kind: str, seed: int) -> None:
+    """Write 50 drawn images with labels to OUT, to try training with.
+
+    45 show a galaxy, five of each class, and 5 only stars. They are drawn by formulas and may be used for anything. A
+    network that is trained on them shows that the commands work, not how good a network can be.
+    """
+    from ..training.scenes.sample_set import write_sample_set
+
+    labels = write_sample_set(out, seed, kind)
+    _print_summary({"format": kind, "out": str(out), **_summary(labels)}, False)
+    click.echo(f"next: galaxy-edge train detector --data {out} --out runs/detector (or train classifier)")
+
+
 def _summary(labels: AnnotatedDataset) -> dict[str, Any]:
     return {
         "pictures": len(labels.images),

@@ -48,7 +48,7 @@ def sign_test(lost: int, gained: int) -> float:
     One-sided and exact (McNemar 1947, Psychometrika 12, 153).
     """
     total = lost + gained
-    return sum(math.comb(total, count) for count in range(lost, total + 1)) / 2**total
+    return sum(math.comb(total, count) for count in range(lost, total + 1)) / (1 << total)
 
 
 def share_test(count: int, total: int, share: float) -> float:

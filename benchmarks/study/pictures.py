@@ -22,10 +22,10 @@ from ...training.figures.explain import explain_model, load_model
 from ...training.figures.plots import roc_curves
 from ...training.figures.saliency import activations, grad_cam
 from ...training.run import RunError, read_record
+from ...training.scenes.drawn_galaxies import draw_classes
 from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_scores, roc_curve
 from ..accuracy.classifier_results import test_part
-from .drawn_galaxies import draw_classes
 
 HEAD = """# What the networks of the study see
 

@@ -75,7 +75,7 @@ def copy_after_epoch(epoch, out, target):
 
     The copy is what a power failure would leave.
     """
-    return lambda values: shutil.copytree(out, target) if values["epoch"] == epoch else None
+    return lambda values: shutil.copytree(out, target) if values["epoch"] == epoch and "step" not in values else None
 
 
 def train_tiny(root):
@@ -87,7 +87,8 @@ def train_tiny(root):
     copy = copy_after_epoch(1, root / "run", root / "stopped")
 
     def report(values):
-        reports.append(values)
+        if "step" not in values:  # the end of an epoch
+            reports.append(values)
         copy(values)
 
     record = fit(TINY, TRAIN, VALIDATION, root / "run", seed=3, report=report, split={"seed": 1, "hash": "5" * 64})

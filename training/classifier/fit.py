@@ -76,7 +76,7 @@ def fit(
         seed: of the draws and the initial weights.
         resume: continue the run in `out`; at most one epoch is lost by an interruption. A finished run is not changed.
         threads: of TensorFlow and OpenCV.
-        report: called after every epoch with epoch, epochs, loss, macro_f1.
+        report: called after every step and, with the macro F1, after every epoch, see `Report`.
         weights: pretrained weights of the network, see `recipe.build`.
         split: how train and validation were split, for the record.
         soft: (N, C) soft targets of the training images, or None.
@@ -155,7 +155,7 @@ def _run_epochs(
     for epoch in range(first, recipe.epochs):
         if schedule.is_over:
             break
-        loss = _train_epoch(trainer, loader, schedule, epoch, recipe.smoothing)
+        loss = _train_epoch(trainer, loader, schedule, epoch, recipe, report)
         logits = forward(inputs)
         scores = classification_metrics(softmax(logits), validation.labels, validation.classes)
         validation_loss = log_loss(logits, validation.labels)
@@ -174,7 +174,8 @@ def _run_epochs(
             for name in ("loss", "val_loss", "macro_f1", "accuracy"):
                 tf.summary.scalar(name, values[name])
         if report:
-            report({name: values[name] for name in ("epoch", "loss", "macro_f1")} | {"epochs": recipe.epochs})
+            shown = {name: values[name] for name in ("epoch", "loss", "macro_f1")}
+            report(shown | {"epochs": recipe.epochs, "steps": loader.steps})
     board.close()
 
     if recipe.schedule == "plateau":
@@ -197,14 +198,23 @@ def _make_schedule(recipe: Recipe, steps: int) -> Schedule:
 
 
 def _train_epoch(
-    trainer: ClassifierTrainer, loader: BatchLoader, schedule: Schedule, epoch: int, smoothing: float
+    trainer: ClassifierTrainer,
+    loader: BatchLoader,
+    schedule: Schedule,
+    epoch: int,
+    recipe: Recipe,
+    report: Report | None,
 ) -> float:
     """Train one epoch; return its mean loss."""
     total, plain = 0.0, schedule.is_last_cycle(epoch)
     for number, batch in enumerate(loader.epoch(epoch, plain)):
         step = epoch * loader.steps + number
         trainer.optimizer.learning_rate = schedule.rate(step)
-        total += trainer.step(batch, 0.0 if plain else smoothing, step)
+        loss = trainer.step(batch, 0.0 if plain else recipe.smoothing, step)
+        total += loss
+        if report:
+            state = {"epoch": epoch + 1, "epochs": recipe.epochs, "step": number + 1, "steps": loader.steps}
+            report(state | {"loss": loss})
     return total / loader.steps
 
 

@@ -177,7 +177,11 @@ class _Training:
             if patience:
                 trainer.keep_if_best(metrics.get("map50", 0.0), self.best_file)
             self.checkpoints.save()
-            self.run.log(epoch=epoch + 1, **log(), **metrics)
+            line = log()
+            self.run.log(epoch=epoch + 1, **line, **metrics)
+            if self.report:
+                shown = {"loss": line["loss"], **{key: metrics[key] for key in ("map50",) if key in metrics}}
+                self.report({"epoch": epoch + 1, "epochs": self.settings.epochs, "steps": self.steps, **shown})
 
     def _run_steps(self, epoch: int) -> Callable[[], dict[str, float]]:
         """Train for an epoch, and return a function that creates its line of the log.

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...errors import MissingExtra
 from ...extras import extra_command
+from ...runtime.system.native_output import suppress_native_stderr
 from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from .bifpn import bifpn
 from .quick_backbone import quick_backbone
@@ -147,7 +148,8 @@ def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
     predictor = Predictor()
     function = predictor.predict.get_concrete_function()
     tf.saved_model.save(predictor, str(folder), signatures={"serving_default": function})
-    frozen = _reachable(convert_variables_to_constants_v2(function))
+    with suppress_native_stderr():  # absl prints what the graph optimiser does, at every log level
+        frozen = _reachable(convert_variables_to_constants_v2(function))
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(frozen, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from galaxy_edge.benchmarks.study.drawn_galaxies import SHAPES, draw_classes, draw_galaxy
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.training.scenes.drawn_galaxies import SHAPES, draw_classes, draw_galaxy
 from helpers.paths import ROOT
 
 

@@ -36,7 +36,7 @@ def test_a_resumed_run_continues_where_it_stopped(run):
     with pytest.raises(RunError, match="--resume"):
         fit(TINY, TRAIN, VALIDATION, stopped, **options)
     fit(TINY, TRAIN, VALIDATION, stopped, resume=True, report=reports.append, **options)
-    assert [report["epoch"] for report in reports] == [2]
+    assert [report["epoch"] for report in reports if "step" not in report] == [2]
     assert_same_training(whole, stopped)
 
 

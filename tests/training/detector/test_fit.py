@@ -30,17 +30,17 @@ def test_run_is_complete_and_resumes(sets, tmp_path):
     """
     seen = []
     first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)
-    assert len(seen) == 3 and seen[-1]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
+    assert len(seen) == 4 and seen[-2]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
     assert cv2.imread(str(tmp_path / "run" / "scenes.png")).shape[1] > 1500  # the sheet of training scenes
     with pytest.raises(RunError, match="resume"):
         train(sets, tmp_path / "run", SMALL)
     record = train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append)
-    assert seen[3]["epoch"] == 2 and len(seen) == 6, "the first epoch is not trained again"
+    assert seen[4]["epoch"] == 2 and len(seen) == 8, "the first epoch is not trained again"
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     kept = (tmp_path / "run" / "run.json").read_bytes()
     assert train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append) == record
-    assert len(seen) == 6 and (tmp_path / "run" / "run.json").read_bytes() == kept, "a finished run stays unchanged"
+    assert len(seen) == 8 and (tmp_path / "run" / "run.json").read_bytes() == kept, "a finished run stays unchanged"
     assert first.model == record.model and record.model["parameters"] > 0 and record.model["macs"] > 0
 
     evaluation = np.load(tmp_path / "run" / "evaluation.npz")

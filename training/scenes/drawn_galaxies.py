@@ -1,4 +1,4 @@
-"""Galaxies drawn by formulas, one of each class.
+"""Galaxies drawn by formulas, of each class.
 
 They may be shown anywhere; survey images may not.
 
@@ -49,16 +49,34 @@ SHAPES = {
 """Class -> its shape."""
 
 
-def draw_galaxy(shape: Shape, size: int, seed: int = 1) -> np.ndarray:
+ANGLE = 25.0
+
+
+def draw_galaxy(shape: Shape, size: int, seed: int = 1, angle: float = ANGLE) -> np.ndarray:
     """Draw a galaxy that fills about three quarters of the image.
+
+    Args:
+        shape: of the galaxy.
+        size: side of the image in pixels.
+        seed: of the noise.
+        angle: position angle of the major axis in degrees.
 
     Returns (size, size, 3) uint8 RGB.
     """
     rng = np.random.default_rng([8, seed])
+    light = galaxy_light(shape, size, angle)
+    return stretch_light(light / np.quantile(light, 0.999) + rng.normal(0, NOISE, light.shape))
+
+
+def galaxy_light(shape: Shape, size: int, angle: float = ANGLE) -> np.ndarray:
+    """Return the light of a galaxy that fills about three quarters of the image.
+
+    Returns (size, size, 3) float64 in linear units, total about 1 a channel.
+    """
     axis = (np.arange(3 * size, dtype=np.float64) + 0.5) / (1.5 * size) - 1  # three times as fine, against steps
-    angle = np.deg2rad(25)
-    x = axis[None] * np.cos(angle) + axis[:, None] * np.sin(angle)
-    y = axis[:, None] * np.cos(angle) - axis[None] * np.sin(angle)
+    turned = np.deg2rad(angle)
+    x = axis[None] * np.cos(turned) + axis[:, None] * np.sin(turned)
+    y = axis[:, None] * np.cos(turned) - axis[None] * np.sin(turned)
     has_disk = shape.bulge < 1
     disk = np.exp(-np.hypot(x, y / shape.ratio) / 0.2)
     if shape.pitch:
@@ -70,8 +88,11 @@ def draw_galaxy(shape: Shape, size: int, seed: int = 1) -> np.ndarray:
     tints = np.array([[0.85, 0.95, 1.1], [1.15, 1.0, 0.75]])  # disks are bluer than bulges
     parts = [(1 - shape.bulge) * disk / disk.sum(), shape.bulge * bulge / bulge.sum()]
     light = sum(part[..., None] * tint for part, tint in zip(parts, tints, strict=True))
-    light = light.reshape(size, 3, size, 3, 3).mean(axis=(1, 3))
-    light = light / np.quantile(light, 0.999) + rng.normal(0, NOISE, light.shape)
+    return np.asarray(light.reshape(size, 3, size, 3, 3).mean(axis=(1, 3)))
+
+
+def stretch_light(light: np.ndarray) -> np.ndarray:
+    """Stretch light, of which 1 becomes white, by asinh to uint8 levels."""
     shown = np.arcsinh(np.maximum(light, 0) * 20) / np.arcsinh(20)
     return np.asarray(np.clip(255 * shown, 0, 255).astype(np.uint8))
 

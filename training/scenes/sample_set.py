@@ -1,0 +1,112 @@
+"""A small labelled set of drawn galaxies, to try training, export and run with.
+
+Everything in it is drawn by formulas (`drawn_galaxies`), so it may be copied and changed by anybody. A network that
+learned from it alone shows that the commands work, not how well a network can do.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...models.labels import CLASSES
+from ...runtime.imaging.encoding import encode_image
+from ..formats.annotation import AnnotatedDataset, ImageAnnotation
+from ..formats.registry import write_labels
+from ..formats.writing import ensure_free
+from .drawn_galaxies import NOISE, SHAPES, Shape, galaxy_light, stretch_light
+
+SIDE = 160
+"""Side of an image in pixels."""
+GALAXIES, STAR_FIELDS = 45, 5
+GALAXY_SIDES = (56, 128)
+"""Smallest and largest side in pixels of the square that a galaxy is drawn in."""
+FLUX_SHARE = 0.96
+"""Share of the light that a box holds along each axis."""
+
+
+def write_sample_set(out: Path, seed: int = 1, kind: str = "voc") -> AnnotatedDataset:
+    """Write 50 images with labels: 45 with a galaxy, 5 of each class, and 5 with stars alone.
+
+    Args:
+        out: a folder that does not exist yet, or is empty.
+        seed: of the draws; the same seed gives the same images.
+        kind: format of the labels, see `formats.registry`.
+
+    Returns:
+        The data set that was written.
+
+    Raises:
+        WriteError: `out` exists, or cannot be written.
+    """
+    ensure_free(out)
+    with tempfile.TemporaryDirectory() as folder:
+        images = []
+        for number in range(GALAXIES + STAR_FIELDS):
+            name = CLASSES[number % len(CLASSES)] if number < GALAXIES else None
+            pixels, box = draw_image(np.random.default_rng([seed, number]), name)
+            file = f"{name or 'stars'}-{number + 1:02}.png"
+            (Path(folder) / file).write_bytes(encode_image(pixels))
+            boxes = np.zeros((0, 4)) if box is None else box[None]
+            classes = () if name is None else (name,)
+            drawn = ImageAnnotation(file, SIDE, SIDE, boxes, classes, np.zeros(len(boxes), bool))
+            images.append(replace(drawn, archive=Path(folder), member=file))
+        images.sort(key=lambda image: image.file)
+        labels = AnnotatedDataset(kind, tuple(images), tuple(CLASSES), listed=tuple(CLASSES))
+        write_labels(labels, out, kind)
+    return labels
+
+
+def draw_image(rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw a star field, and into it a galaxy of a class.
+
+    Args:
+        rng: of the draws.
+        name: one of `CLASSES`; None: stars alone.
+
+    Returns:
+        The image (160, 160, 3) uint8 RGB, and the galaxy's box (4,) in whole pixels x0, y0, x1, y1; None without one.
+    """
+    light = _stars(rng)
+    box = None
+    if name:
+        side = int(rng.integers(*GALAXY_SIDES, endpoint=True))
+        galaxy = galaxy_light(_varied(SHAPES[name], rng), side, rng.uniform(0, 180))
+        x, y = rng.integers(0, SIDE - side, 2, endpoint=True)
+        light[y : y + side, x : x + side] += galaxy / np.quantile(galaxy, 0.999) * rng.uniform(0.6, 1.0)
+        box = _box(galaxy) + np.array([x, y, x, y])
+    light += rng.normal(0, NOISE * rng.uniform(1, 2.5), light.shape)
+    return stretch_light(light), box
+
+
+def _varied(shape: Shape, rng: np.random.Generator) -> Shape:
+    """Change a shape a little, within its class."""
+    pitch = shape.pitch * rng.uniform(0.85, 1.15)
+    return replace(shape, ratio=min(1.0, shape.ratio * rng.uniform(0.92, 1.06)), pitch=pitch)
+
+
+def _box(galaxy: np.ndarray) -> np.ndarray:
+    """Return the box (4,) that holds `FLUX_SHARE` of a galaxy's light along each axis."""
+    tail = (1 - FLUX_SHARE) / 2
+    limits = []
+    for axis in (0, 1):  # summed over rows: along x
+        light = galaxy.sum(axis=2).sum(axis=axis)
+        first, last = np.searchsorted(np.cumsum(light) / light.sum(), (tail, 1 - tail))
+        limits.append((first, last + 1))
+    (x0, x1), (y0, y1) = limits
+    return np.array([x0, y0, x1, y1], float)
+
+
+def _stars(rng: np.random.Generator) -> np.ndarray:
+    """Draw the light (160, 160, 3) of five to fifteen stars."""
+    light = np.zeros((SIDE, SIDE, 3))
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for _ in range(rng.integers(5, 15, endpoint=True)):
+        x, y = rng.uniform(0, SIDE, 2)
+        tint = 1 + rng.normal(0, 0.12, 3)
+        profile = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * rng.uniform(0.9, 1.3) ** 2))
+        light += profile[..., None] * tint * rng.uniform(0.03, 1.0)
+    return light
