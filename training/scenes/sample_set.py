@@ -6,6 +6,7 @@ learned from it alone shows that the commands work, not how well a network can d
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...models.labels import CLASSES
 from ...runtime.imaging.encoding import encode_image
+from ..data.splits import in_share
 from ..formats.annotation import AnnotatedDataset, ImageAnnotation
 from ..formats.registry import write_labels
 from ..formats.writing import ensure_free
@@ -24,6 +26,10 @@ SIDE = 160
 GALAXIES, STAR_FIELDS = 45, 5
 GALAXY_SIDES = (56, 128)
 """Smallest and largest side in pixels of the square that a galaxy is drawn in."""
+SPLIT_SEED, DETECTOR_SHARE, CLASSIFIER_SHARE = 1, 0.1, 0.12
+"""Default seed of the splits, and shares of the held-out images; a test compares them with those of the trainings."""
+HELD_OUT, VALIDATION, TRAINING = 0, 1, 2
+"""Parts: held out by the detector and test part of the classifier, validation part of the classifier, training."""
 FLUX_SHARE = 0.96
 """Share of the light that a box holds along each axis."""
 
@@ -47,9 +53,9 @@ def write_sample_set(out: Path, seed: int = 1, kind: str = "voc") -> AnnotatedDa
         images = []
         for number in range(GALAXIES + STAR_FIELDS):
             name = CLASSES[number % len(CLASSES)] if number < GALAXIES else None
-            pixels, box = draw_image(np.random.default_rng([seed, number]), name)
+            content, box = _draw_for_part(np.random.default_rng([seed, number]), name, number)
             file = f"{name or 'stars'}-{number + 1:02}.png"
-            (Path(folder) / file).write_bytes(encode_image(pixels))
+            (Path(folder) / file).write_bytes(content)
             boxes = np.zeros((0, 4)) if box is None else box[None]
             classes = () if name is None else (name,)
             drawn = ImageAnnotation(file, SIDE, SIDE, boxes, classes, np.zeros(len(boxes), bool))
@@ -60,15 +66,38 @@ def write_sample_set(out: Path, seed: int = 1, kind: str = "voc") -> AnnotatedDa
     return labels
 
 
-def draw_image(rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draw a star field, and into it a galaxy of a class.
+def _draw_for_part(rng: np.random.Generator, name: str | None, number: int) -> tuple[bytes, np.ndarray | None]:
+    """Draw an image for the part of the split that its number is meant for.
+
+    A split goes by the hash of the content, and of five images of a class it would often leave a part without any. So
+    the noise is drawn again until the hash fits.
+    """
+    light, box = draw_light(rng, name)
+    while True:
+        content = encode_image(add_noise(light, rng))
+        if _part(hashlib.sha256(content).hexdigest()) == min(number // len(CLASSES), TRAINING):
+            return content, box
+
+
+def _part(digest: str) -> int | None:
+    """Return the part of an image by its hash: one of `HELD_OUT`, `VALIDATION`, `TRAINING`; None between them."""
+    if in_share(digest, DETECTOR_SHARE, SPLIT_SEED):
+        return HELD_OUT
+    if in_share(digest, CLASSIFIER_SHARE, SPLIT_SEED):
+        return None
+    return VALIDATION if in_share(digest, 2 * CLASSIFIER_SHARE, SPLIT_SEED) else TRAINING
+
+
+def draw_light(rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw the light of a star field, and in it a galaxy of a class.
 
     Args:
         rng: of the draws.
         name: one of `CLASSES`; None: stars alone.
 
     Returns:
-        The image (160, 160, 3) uint8 RGB, and the galaxy's box (4,) in whole pixels x0, y0, x1, y1; None without one.
+        The light (160, 160, 3), of which 1 becomes white, and the galaxy's box (4,) in whole pixels x0, y0, x1, y1; None
+        without one.
     """
     light = _stars(rng)
     box = None
@@ -78,8 +107,12 @@ def draw_image(rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, 
         x, y = rng.integers(0, SIDE - side, 2, endpoint=True)
         light[y : y + side, x : x + side] += galaxy / np.quantile(galaxy, 0.999) * rng.uniform(0.6, 1.0)
         box = _box(galaxy) + np.array([x, y, x, y])
-    light += rng.normal(0, NOISE * rng.uniform(1, 2.5), light.shape)
-    return stretch_light(light), box
+    return light, box
+
+
+def add_noise(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an image (160, 160, 3) uint8 RGB of light, with the noise of a sky."""
+    return stretch_light(light + rng.normal(0, NOISE * rng.uniform(1, 2.5), light.shape))
 
 
 def _varied(shape: Shape, rng: np.random.Generator) -> Shape:
