@@ -43,7 +43,9 @@ def paired_counts(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> 
 
 
 def sign_test(lost: int, gained: int) -> float:
-    """Return the probability of losing at least this many, if either change is equally likely.
+    """Return the probability of losing at least this many by chance.
+
+    Either change is equally likely then.
 
     One-sided and exact (McNemar 1947, Psychometrika 12, 153).
     """
@@ -52,7 +54,9 @@ def sign_test(lost: int, gained: int) -> float:
 
 
 def share_test(count: int, total: int, share: float) -> float:
-    """Return the probability of at least `count` of `total`, if each has the probability `share` (0..1, exclusive).
+    """Return the probability of at least `count` of `total`.
+
+    Each has the probability `share` (0..1, exclusive).
 
     One-sided and exact (binomial).
     """

@@ -234,7 +234,7 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
 def _drop_chance(
     results: dict[str, list[EvaluatedFrame]], metrics: dict[str, DetectionMetrics], reference: str, name: str
 ) -> float | None:
-    """Return the probability that a variant's drop of mAP@0.5 is chance; None if there is none."""
+    """Return the probability that a drop of mAP@0.5 is chance; None without one."""
     before, after = metrics[reference].map50, metrics[name].map50
     if before is None or after is None or after >= before:
         return None

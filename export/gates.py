@@ -197,7 +197,7 @@ def parity_gate(variant: str, agreement: Agreement) -> Gate:
 
 
 def _share_chance(share: float, total: int, allowed: float) -> float:
-    """Return the probability of a share of `total` this large, if `allowed` is the true one; 1 if it is not larger."""
+    """Return the probability of a share this large, if `allowed` is the true one."""
     return 1.0 if share <= allowed + 1e-9 else share_test(round(share * total), total, allowed)
 
 

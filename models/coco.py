@@ -72,7 +72,7 @@ def average_precision_intervals(frames: Sequence[CocoFrame]) -> dict[str, tuple[
 
 
 def map50_loss_chance(before: Sequence[CocoFrame], after: Sequence[CocoFrame]) -> float | None:
-    """Return how often `after` is at least as good as `before` in average precision at IoU 0.5.
+    """Return how often `after` has at least the AP at IoU 0.5 of `before`.
 
     Both are detections in the same frames, which are drawn with replacement, the same ones for both (paired
     bootstrap).

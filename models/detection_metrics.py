@@ -130,7 +130,10 @@ def detection_intervals(
 
 
 def loss_chance(before: Sequence[EvaluatedFrame], after: Sequence[EvaluatedFrame]) -> float | None:
-    """Return the probability (0..1) that a drop of average precision is chance; see `coco.map50_loss_chance`."""
+    """Return the probability that a drop of mAP@0.5 is chance.
+
+    See `coco.map50_loss_chance`.
+    """
     first, second = ([_drop_undecidable(frame) for frame in frames] for frames in (before, after))
     return coco.map50_loss_chance(_coco_frames(first), _coco_frames(second))
 

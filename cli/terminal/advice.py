@@ -11,7 +11,7 @@ FINDS_NOTHING = 0.05
 
 
 def nothing_found(map50: float | None) -> str | None:
-    """Return what to do with a detector that finds next to nothing, or None if it finds galaxies.
+    """Return what to do with a detector that finds next to nothing, else None.
 
     Args:
         map50: mAP@0.5 on images that it was not trained on, 0..1; None if it could not be measured.
@@ -25,7 +25,7 @@ def nothing_found(map50: float | None) -> str | None:
 
 
 def gate_advice(gates: Iterable[Gate], map50: float | None = None) -> list[str]:
-    """Return what to do about the gates that failed, one sentence for each kind of failure.
+    """Return what to do about the gates that failed, one sentence for each kind.
 
     Args:
         gates: of an export.

@@ -1,4 +1,4 @@
-"""How long a training will take and how much memory it uses, measured from its first steps."""
+"""Measure how long a training will take and how much memory it uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class TrainingCost:
         self._started, self._said = 0.0, False
 
     def update(self, done: int, total: int) -> None:
-        """Take the number of steps that are done (a resumed run begins with some), of a total."""
+        """Take the number of steps that are done, of a total.
+
+        A resumed run begins with some.
+        """
         self._seen += 1
         if self._seen <= WARM_UP_STEPS:
             self._first, self._started = done, self._clock()
@@ -54,7 +57,10 @@ class TrainingCost:
 
 
 def peak_memory() -> int | None:
-    """Return the largest resident memory of this process in bytes; None where the system does not report it."""
+    """Return the largest resident memory of this process in bytes.
+
+    None where the system does not report it.
+    """
     try:
         import resource
     except ModuleNotFoundError:  # Windows
@@ -64,7 +70,7 @@ def peak_memory() -> int | None:
 
 
 def duration(seconds: float) -> str:
-    """Return a rounded duration in words: ``40 seconds``, ``12 minutes``, ``3.5 hours``."""
+    """Return a rounded duration: ``40 seconds``, ``12 minutes``, ``3.5 hours``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

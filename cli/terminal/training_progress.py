@@ -23,7 +23,7 @@ LINE_SECONDS = 60.0
 class TrainingProgress:
     """A progress bar on stderr, for one training or several in succession.
 
-    Where stderr is not a terminal, there are lines instead: one for each epoch, and one a minute in long epochs. The
+    Where stderr is not a terminal, there are lines instead: one for each epoch, and one per minute in long epochs. The
     time and memory expected are printed after the first steps.
 
     Args:
@@ -118,7 +118,7 @@ def format_scores(metrics: dict[str, Any]) -> str:
     """
     sets = list(dict.fromkeys(name.partition("_")[2] for name in metrics if "_" in name))
     rows = []
-    for key, title in (("map50", "mAP@0.5"), ("map", "mAP@0.5:0.95"), ("false", "false detections a frame")):
+    for key, title in (("map50", "mAP@0.5"), ("map", "mAP@0.5:0.95"), ("false", "false detections per frame")):
         names = [key, *(f"{key}_{subset}" for subset in sets)]
         if any(name in metrics for name in names):
             rows.append((title, [_figure(metrics.get(name)) for name in names]))

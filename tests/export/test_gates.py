@@ -123,7 +123,7 @@ def test_lost_and_gained_images_are_counted_by_class():
 
 
 def test_a_drop_of_map_in_few_frames_is_chance():
-    """One of twelve frames is lost, then six: the first drop may be the choice of frames, the second is not."""
+    """One of twelve frames lost may be the choice of frames, six are not."""
     box = np.array([[0, 0, 10, 10]], float)
     found, missed = (DetectionTruth(box), box, np.array([0.9])), (DetectionTruth(box), np.zeros((0, 4)), np.zeros(0))
     before = [found] * 12

@@ -35,7 +35,9 @@ FLUX_SHARE = 0.96
 
 
 def write_sample_set(out: Path, seed: int = 1, kind: str = "voc") -> AnnotatedDataset:
-    """Write 50 images with labels: 45 with a galaxy, 5 of each class, and 5 with stars alone.
+    """Write 50 images with labels.
+
+    45 show a galaxy, 5 of each class, and 5 stars alone.
 
     Args:
         out: a folder that does not exist yet, or is empty.
@@ -80,7 +82,10 @@ def _draw_for_part(rng: np.random.Generator, name: str | None, number: int) -> t
 
 
 def _part(digest: str) -> int | None:
-    """Return the part of an image by its hash: one of `HELD_OUT`, `VALIDATION`, `TRAINING`; None between them."""
+    """Return the part of an image by its hash.
+
+    It is one of `HELD_OUT`, `VALIDATION`, `TRAINING`; None between them.
+    """
     if in_share(digest, DETECTOR_SHARE, SPLIT_SEED):
         return HELD_OUT
     if in_share(digest, CLASSIFIER_SHARE, SPLIT_SEED):
@@ -96,8 +101,8 @@ def draw_light(rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, 
         name: one of `CLASSES`; None: stars alone.
 
     Returns:
-        The light (160, 160, 3), of which 1 becomes white, and the galaxy's box (4,) in whole pixels x0, y0, x1, y1; None
-        without one.
+        The light (160, 160, 3), of which 1 becomes white, and the galaxy's box (4,) in whole pixels x0, y0, x1, y1;
+        None without one.
     """
     light = _stars(rng)
     box = None
@@ -116,13 +121,18 @@ def add_noise(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _varied(shape: Shape, rng: np.random.Generator) -> Shape:
-    """Change a shape a little, within its class."""
-    pitch = shape.pitch * rng.uniform(0.85, 1.15)
-    return replace(shape, ratio=min(1.0, shape.ratio * rng.uniform(0.92, 1.06)), pitch=pitch)
+    """Change a shape within its class.
+
+    The change is large enough that no two are taken for the same galaxy.
+    """
+    tilted = shape.pitch or shape == SHAPES["disk_no_spiral"]  # disks are seen at any tilt
+    ratio = rng.uniform(0.55, 1.0) if tilted else min(1.0, shape.ratio * rng.uniform(0.92, 1.06))
+    bulge = shape.bulge * rng.uniform(0.6, 1.4) if shape.bulge < 1 else 1.0
+    return replace(shape, ratio=ratio, bulge=bulge, pitch=shape.pitch * rng.uniform(0.85, 1.15))
 
 
 def _box(galaxy: np.ndarray) -> np.ndarray:
-    """Return the box (4,) that holds `FLUX_SHARE` of a galaxy's light along each axis."""
+    """Return the box (4,) that holds `FLUX_SHARE` of the light along each axis."""
     tail = (1 - FLUX_SHARE) / 2
     limits = []
     for axis in (0, 1):  # summed over rows: along x

@@ -26,7 +26,7 @@ def test_a_detector_has_the_same_table_as_a_classifier():
     text = format_scores({"map50": 0.5, "map": 0.2, "map50_gz_frames": None, "false_sdss_starfields": 0.1})
     assert [line.split() for line in text.splitlines()] == [
         ["all", "gz_frames", "sdss_starfields"], ["mAP@0.5", "0.500", "-", "-"],
-        ["mAP@0.5:0.95", "0.200", "-", "-"], ["false", "detections", "a", "frame", "-", "-", "0.100"],
+        ["mAP@0.5:0.95", "0.200", "-", "-"], ["false", "detections", "per", "frame", "-", "-", "0.100"],
     ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch_and_one_a_minute(prog
 
 
 def test_time_and_memory_expected_are_printed_after_the_first_steps(progress, seconds, capsys):
-    """The first steps, in which the graph is built, do not count: here they take a minute each."""
+    """The first steps, in which the graph is built, do not count."""
     for step, taken in enumerate((60, 60, 2, 2, 2, 2, 2, 2), 1):
         seconds[0] += taken
         progress.report({"epoch": 1, "epochs": 30, "step": step, "steps": 20, "loss": 0.5})

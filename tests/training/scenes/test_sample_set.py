@@ -1,4 +1,4 @@
-"""The drawn sample set: labelled, the same each time, and usable by both trainings."""
+"""The drawn sample set: labelled, reproducible, and usable by both trainings."""
 
 from collections import Counter
 
@@ -44,7 +44,7 @@ def test_boxes_hold_the_galaxies():
 
 
 def test_both_trainings_find_images_in_every_part(sample):
-    """Of five images of a class, a split by content would often leave a part without any."""
+    """A split of so few images by content would often leave a part empty."""
     pytest.importorskip("tensorflow")
     from galaxy_edge.training.classifier.dataset_files import load_dataset
     from galaxy_edge.training.classifier.partition import split_dataset
