@@ -1,4 +1,4 @@
-"""From the drawn sample set to a run with a network that was trained on it, by the commands of docs/training.md."""
+"""From the drawn sample set to a run, by the commands of docs/training.md."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from helpers.command_line import galaxy_edge
 
 @pytest.mark.slow
 def test_a_network_trained_on_the_sample_set_finds_galaxies(tmp_path):
-    """A new user must see the whole way once, without data of his own; TensorFlow prints nothing on it."""
+    """A new user can try the whole way without data; TensorFlow prints nothing."""
     pytest.importorskip("official", reason="needs the detector extra")
     commands = [
         ("data", "sample", "sample"),
