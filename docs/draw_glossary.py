@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from galaxy_edge.benchmarks.accuracy.readme_figures import TEST
-from galaxy_edge.benchmarks.study.drawn_galaxies import SHAPES, draw_galaxy
 from galaxy_edge.models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from galaxy_edge.models.naming import PLAIN_NAMES
 from galaxy_edge.sky.catalogue.openngc import OpenNgc
+from galaxy_edge.training.scenes.drawn_galaxies import SHAPES, draw_galaxy
 
 FOLDER = Path(__file__).resolve().parent
 PAGE, DRAWINGS, TERMS = FOLDER / "glossary.md", FOLDER / "glossary", FOLDER / "site" / "glossary_terms.md"
