@@ -139,7 +139,7 @@ def page() -> str:
         "Sd spirals with ever looser arms, SB those with a bar. The two ways of sorting galaxies differ in places."
     )
     for group, heading in HEADINGS.items():
-        lines += ["", f"### {heading}", "| | |", "| --- | --- |"]
+        lines += ["", f"### {heading}", "| drawn | what you see |", "| --- | --- |"]
         for name in (name for name in GALAXY10 if name.startswith(group)):
             image = f"![{PLAIN_NAMES[name]}, drawn](glossary/{name}.webp)"
             lines.append(f"| {image} | {_class_cell(catalogue, name, measured)} |")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 HOME = {"README.md": "index.md"}
+OWN_NAME = re.compile(r"\[(?:docs/)?([\w-]+\.md)\]\((?=[^):]*\1)")
+"""The beginning of a link whose text is the name of the page: on the site, the page's title is shown in its place."""
 API = re.compile(r"<!-- api:.*?-->")
 COMMANDS = re.compile(r"<!-- commands:.*?-->")
 
@@ -43,10 +45,21 @@ def site_path(path: str) -> str:
 def rewritten(path: str, markdown: str) -> str:
     """Return a document with its links as the site needs them."""
     here = posixpath.dirname(site_path(path))
+    markdown = OWN_NAME.sub(lambda match: f"[{_title(match[1])}](", markdown)
     return LINK.sub(
         lambda match: match[1] + posixpath.relpath(site_path(_target(path, match[2])), here or ".") + (match[3] or ""),
         markdown,
     )
+
+
+def _title(name: str) -> str:
+    """Return the title of a page in `docs`, without marks.
+
+    The result is the name where there is no such page.
+    """
+    path = ROOT / "docs" / name
+    found = re.search(r"^# (.*)", path.read_text(encoding="utf-8"), re.M) if path.is_file() else None
+    return found[1].partition(":")[0].replace("`", "") if found else name
 
 
 def _target(path: str, link: str) -> str:

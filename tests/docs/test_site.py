@@ -47,6 +47,8 @@ def test_a_link_leads_to_the_same_file_on_the_site_and_in_the_repository(hooks):
     for path, link, expected in (
         ("README.md", "[a](docs/run.md#settings)", "[a](run.md#settings)"),
         ("README.md", "[a](CONTRIBUTING.md)", "[a](repository/CONTRIBUTING.md)"),
+        ("README.md", "[docs/faq.md](docs/faq.md)", "[Questions](faq.md)"),
+        ("docs/sky.md", "[run.md](run.md#files)", "[Every night](run.md#files)"),
         ("docs/study.md", "![a](study/roc.png)", "![a](study/roc.png)"),
         ("docs/study.md", "[a](../training/RESULTS.md)", "[a](repository/training/RESULTS.md)"),
         ("docs/training.md", "[a](../training/data/)", "[a](repository/training/data/__init__.py)"),
