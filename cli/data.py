@@ -75,6 +75,9 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
     OUT is a folder that does not exist yet; for coco and tfrecord it may also be a file (.json, .tfrecord). On any
     error nothing is written. Conversion is lossless: what a format cannot represent is kept in an additional file or
     field.
+
+    \b
+    galaxy-edge data convert my-sky my-sky-coco --to coco
     """
     from ..training.formats.registry import conversion_notes, read_labels, write_labels
     from ..training.formats.writing import ensure_free
@@ -100,6 +103,9 @@ def check(path: Path, source: str | None, as_json: bool) -> None:
 
     Unreadable labels, missing and broken images, sizes that differ from the label, boxes outside the image, without
     area or drawn twice, classes that are not in the set's list, names used twice, and duplicate images.
+
+    \b
+    galaxy-edge data check my-sky
     """
     from ..training.formats.check import check as check_labels
     from ..training.formats.check import describe_classes
@@ -148,6 +154,9 @@ def split(
     Writes OUT/train, OUT/validation and OUT/test, or OUT/fold-1/train, OUT/fold-1/test and so on, each a data set of
     its own, and OUT/split.json. The hash of its content decides the part of an image, and duplicates stay together:
     names and order do not matter, and with --holdout images that are added later move no other.
+
+    \b
+    galaxy-edge data split my-sky parts --holdout 72/10/18
     """
     if (holdout is None) == (folds is None):
         raise click.UsageError("give either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5")

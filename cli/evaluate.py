@@ -72,6 +72,9 @@ def detector(
     """Measure a detector on all kinds of scenes, next to baselines.
 
     Baselines: a constant centre box and SEP.
+
+    \b
+    galaxy-edge eval detector --data galaxy-data --out report
     """
     # Many parameters because click passes each option as one.
     from ..benchmarks.accuracy.evaluate import evaluate_detector

@@ -87,7 +87,12 @@ def events() -> None:
 @click.option("--limit", type=COUNT, default=50, show_default=True, help="Maximum number of events, the latest.")
 @click.option("--format", type=FORMATS, default="table", show_default=True, help="Output format.")
 def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> None:
-    """List events, the latest last."""
+    """List events, the latest last.
+
+    \b
+    galaxy-edge events list --since 12h --class spiral
+    galaxy-edge events list --near "M 94" --format csv
+    """
     from ..runtime.events.event_row import as_csv
     from ..runtime.events.queries import query_events
 
@@ -203,6 +208,9 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
 
     ECSV, VOTable and Parquet have units and UCDs. Regions are for DS9: circles around events with a position on the
     sky.
+
+    \b
+    galaxy-edge events export tonight.csv --since 24h
     """
     from ..files import write_user_file
     from ..runtime.events.queries import query_events
@@ -249,6 +257,9 @@ def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_js
 
     Here, --before selects by the time of the last sighting. Events of a run whose clock was not set (it began before
     2020) are only deleted if --run names it.
+
+    \b
+    galaxy-edge events prune --before 30d --dry-run
     """
     from ..runtime.events.queries import Query
     from ..runtime.events.queries import prune_events as delete

@@ -95,6 +95,7 @@ class GateFailed(UserError):
 @click.option("--force", is_flag=True, help="Write the bundle even if a gate fails; it is marked as ungated.")
 @click.option("--json", "as_json", is_flag=True, help="Print gates and metrics as JSON.")
 @click.argument("run_dir", type=FOLDER, required=False)
+# Long because the help has examples.
 def export(
     int8: bool,
     formats: str | None,
@@ -105,7 +106,12 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make a bundle of a run, or of a file given with --from, if all gates pass."""
+    """Make a bundle of a run, or of a file given with --from, if all gates pass.
+
+    \b
+    galaxy-edge export runs/detector --int8 --out my-models/galaxy-detector
+    galaxy-edge export --from other.tflite --task detector --labels labels.txt --out my-models/galaxy-detector
+    """
     require_extra("tensorflow", "export")
     from dataclasses import fields
 

@@ -31,36 +31,47 @@ from .terminal.quick_exit import exit_if_requested
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = {
-    "run": "Detect, crop and classify galaxies in images of a source.",
-    "bench": "Measure latency; compare desktop and device.",
-    "devices": "Show this machine and its cameras; device profiles.",
-    "station.doctor": "Check engines, cameras, disk, clock and networks.",
-    "station.notify": "Send a test notification.",
-    "station.service": "Start at boot, under systemd.",
-    "remote.wheelhouse": "Collect the wheels for an installation on a device.",
-    "remote.deploy": "Install a release on devices over ssh.",
-    "remote.fleet": "Watch all stations of an MQTT broker.",
-    "sky.solve": "Find where images are on the sky, write FITS with WCS.",
-    "sky.simulate": "Simulate a night of raw frames with known truth.",
-    "train": "Train a network on a workstation.",
-    "study": "Train, compare and evaluate galaxy classifiers.",
-    "explain": "Show which parts of images a network uses.",
-    "data": "Convert, check, split and preview labelled images.",
-    "evaluate": "Measure bundles on labelled images.",
-    "export": "Make a bundle of a run or of a third-party network.",
-    "networks.models": "List the sizes of the networks.",
-    "networks.bundle": "Describe, compare, sign and verify model bundles.",
-    "events": "List, look up, export, prune and back up events.",
-    "sky.view": "Show in a browser what runs left.",
-    "sky.report": "Write one HTML page of a night.",
-    "station.report_frame": "Pack a bad frame for a report, without places.",
-    "config": "Show, check and create galaxy-edge.toml.",
+GROUPS = {
+    "At the telescope": {
+        "run": "Detect, crop and classify galaxies in images of a source.",
+        "devices": "Show this machine and its cameras; device profiles.",
+        "events": "List, look up, export, prune and back up events.",
+        "sky.view": "Show in a browser what runs left.",
+        "sky.report": "Write one HTML page of a night.",
+        "sky.solve": "Find where images are on the sky, write FITS with WCS.",
+        "station.notify": "Send a test notification.",
+        "config": "Show, check and create galaxy-edge.toml.",
+    },
+    "If something is wrong": {
+        "station.doctor": "Check engines, cameras, disk, clock and networks.",
+        "station.report_frame": "Pack a bad frame for a report, without places.",
+    },
+    "Every night, on one device or many": {
+        "station.service": "Start at boot, under systemd.",
+        "remote.wheelhouse": "Collect the wheels for an installation on a device.",
+        "remote.deploy": "Install a release on devices over ssh.",
+        "remote.fleet": "Watch all stations of an MQTT broker.",
+    },
+    "Networks of your own": {
+        "networks.models": "List the sizes of the networks.",
+        "data": "Convert, check, split and preview labelled images.",
+        "train": "Train a network on a workstation.",
+        "export": "Make a bundle of a run or of a third-party network.",
+        "networks.bundle": "Describe, compare, sign and verify model bundles.",
+        "study": "Train, compare and evaluate galaxy classifiers.",
+    },
+    "Measure": {
+        "bench": "Measure latency; compare desktop and device.",
+        "evaluate": "Measure bundles on labelled images.",
+        "explain": "Show which parts of images a network uses.",
+        "sky.simulate": "Simulate a night of raw frames with known truth.",
+    },
 }
-"""Modules of the commands, with their lines in the list of commands, for which none of them is imported.
+"""Modules of the commands, by heading, with their lines in the help, for which none of them is imported.
 
 Each module has a command of the last part of its name.
 """
+COMMANDS = [module for modules in GROUPS.values() for module in modules]
 
 
 def _command_name(module: str) -> str:
@@ -71,9 +82,10 @@ class ListedGroup(click.Group):
     """A group that lists its commands without importing them."""
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted((_command_name(module), line) for module, line in COMMANDS.items()))
+        """Write the list of commands, by what they are for."""
+        for heading, modules in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(_command_name(module), line) for module, line in modules.items()], col_max=14)
 
 
 @click.group(
@@ -105,6 +117,11 @@ class ListedGroup(click.Group):
 @click.pass_context
 def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool) -> None:
     """Find and name galaxies on small computers at telescopes.
+
+    \b
+    Begin with: galaxy-edge run --camera demo --serve 8080
+    Then: galaxy-edge devices, and galaxy-edge run --camera CAMERA
+    Options and examples of a command: galaxy-edge COMMAND --help
 
     Every option can also be set in galaxy-edge.toml (galaxy-edge config init writes one) and by an environment
     variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.

@@ -86,6 +86,13 @@ class Number(click.FloatRange):
         return number
 
 
+class Count(click.IntRange):
+    """A number of things, at least one; the help says nothing of the upper limit."""
+
+    def _describe_range(self) -> str:
+        return "x>=1"
+
+
 class CheckedText(click.ParamType):  # type: ignore[type-arg]
     """A text that a function of the package checks; it is passed on as written.
 
@@ -169,7 +176,7 @@ NOTIFY = CheckedText("url", _notification_service, "ntfys://ntfy.sh/my-topic")
 TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
-COUNT = click.IntRange(1, 10**9)
+COUNT = Count(1, 10**9)
 PLACE = PlaceType()
 NETWORK_SIZE = click.Choice(("nano", "small", "base"))
 """`models.sizes.SIZES`; written out for the same reason as `STRETCH`."""

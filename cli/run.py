@@ -119,7 +119,15 @@ view_options = option_group(
 @sky_options
 @service_options
 def run(as_json: bool, timings: bool, **options: Any) -> None:
-    """Detect, crop and classify galaxies in the images of SOURCE."""
+    """Detect, crop and classify galaxies in the images of SOURCE.
+
+    \b
+    galaxy-edge run --camera demo --serve 8080
+    galaxy-edge run --camera tonight/ --out found
+    galaxy-edge run --camera '0?exposure=2s&gain=40' --stack 8 --serve 0.0.0.0:8080
+
+    Ctrl-C ends a run; what was found stays in OUT, and galaxy-edge view shows it.
+    """
     from ..runtime.session import Session
 
     has_report, place = options.pop("report"), options["place"]

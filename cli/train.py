@@ -69,6 +69,9 @@ def train_classifier(
     """Train a classifier of galaxy morphology.
 
     By default, it is the small network that is shipped.
+
+    \b
+    galaxy-edge train classifier --data galaxy-data --out runs/classifier
     """
     require_extra("tensorflow", "train")
     from dataclasses import replace
@@ -186,7 +189,12 @@ def train_detector(
     worker_index: int,
     **options: Any,
 ) -> None:
-    """Train a detector of galaxies; by default the SSD network that is shipped."""
+    """Train a detector of galaxies; by default the SSD network that is shipped.
+
+    \b
+    galaxy-edge train detector --data galaxy-data --out runs/detector
+    galaxy-edge train detector --data my-sky --preset nano --epochs 40 --out runs/nano
+    """
     require_extra("official", "detector")
     from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
     from ..training.formats.samples import InvalidLabelsError

@@ -32,6 +32,9 @@ def report(night: str | None, folder: Path, file: Path | None, place: Place | No
 
     NIGHT is the date of its evening, e.g. 2026-11-28; default: the latest night in the output folder. The page needs
     no other file, and no network.
+
+    \b
+    galaxy-edge report 2026-11-28 --in found --place 48.2,16.4
     """
     from ...files import write_user_file
     from ...runtime.report.page import night_report

@@ -52,6 +52,9 @@ def simulate(
 
     Stars are those of Tycho-2, galaxies those of OpenNGC; stars fainter than the catalogue are drawn. The folder also
     gets truth.ecsv, the sources of each frame, and frames.ecsv, where each frame points.
+
+    \b
+    galaxy-edge simulate --target 'M 94' --frames 40 --out night
     """
     from ...errors import require_extra
     from ...sky.simulation.night import Night, NightOptions

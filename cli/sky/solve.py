@@ -34,6 +34,10 @@ def solve(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     solver: sudo apt install astrometry.net astrometry-data-tycho2
 
     Exit codes: 0 all files are solved, 1 some are not, 2 usage error.
+
+    \b
+    galaxy-edge solve m94.fit
+    galaxy-edge solve photo.jpg --scale 2.4 --ra 12h50m53s --dec +41d07m13s
     """
     from ...errors import require_extra
     from ...runtime.system.address import printable_name

@@ -34,7 +34,11 @@ def service() -> None:
 def install(
     dry_run: bool, replace: bool, device: str | None, credentials: tuple[str, ...], arguments: tuple[str, ...]
 ) -> None:
-    """Install and start the service; other options are those of galaxy-edge run."""
+    """Install and start the service; other options are those of galaxy-edge run.
+
+    \b
+    sudo galaxy-edge service install --camera '/dev/video0?gain=40' --serve 0.0.0.0:8080
+    """
     from ...devices.probe import profile_for
     from ...devices.service import manage
     from ...devices.service.unit import unit_text

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 HOME = {"README.md": "index.md"}
-OWN_NAME = re.compile(r"\[(?:docs/)?([\w-]+\.md)\]\((?=[^):]*\1)")
+OWN_NAME = re.compile(r"\[`?(?:docs/)?([\w-]+\.md)`?\]\((?=[^):]*\1)")
 """The beginning of a link whose text is the name of the page: on the site, the page's title is shown in its place."""
 API = re.compile(r"<!-- api:.*?-->")
 COMMANDS = re.compile(r"<!-- commands:.*?-->")

@@ -73,7 +73,7 @@ def test_every_command_is_run_or_has_a_reason():
 
 
 def test_the_lists_are_in_use():
-    """Pages are in the test that is said to run them, and no reason is left of a command that is gone."""
+    """Pages are in the test that is said to run them; each reason has a command."""
     for test, pages in RUN_AS_PAGES.items():
         text = (ROOT / "tests" / "docs" / test).read_text(encoding="utf-8")
         assert [page for page in pages if page not in text] == []

@@ -92,8 +92,18 @@ def options(line):
     return {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}, known
 
 
+def examples(command, context):
+    """Yield the examples in the help of a command and of those below it."""
+    for line in (command.help or "").splitlines():
+        if found := re.match(r" *(?:Begin with: |sudo )?(galaxy-edge [a-z].*)", line):
+            yield found[1]
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from examples(command.get_command(context, name), context)
+
+
 def test_commands_and_options_exist():
-    """Also of commands that no test can run: they need a camera."""
-    assert len(COMMANDS) > 80
-    unknown = {line: given - known for line in COMMANDS for given, known in [options(line)]}
+    """Also of commands that need a camera, and of examples in the help."""
+    shown = [*examples(cli, click.Context(cli))]
+    assert len(COMMANDS) > 80 and len(shown) > 20
+    unknown = {line: given - known for line in [*COMMANDS, *shown] for given, known in [options(line)]}
     assert {line: names for line, names in unknown.items() if names} == {}
