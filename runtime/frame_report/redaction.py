@@ -31,7 +31,7 @@ DETECTION: Keys = {
 }  # fmt: skip
 FRAME: Keys = {
     "frame": _NUMBERS, "time": _WORD, "width": _NUMBERS, "height": _NUMBERS, "detections": DETECTION, "ms": _NUMBERS,
-    "stacked": _NUMBERS, "stretch": {"": _NUMBERS, "kind": _WORD, "balance": _WORD}, "reused": _NUMBERS,
+    "stacked": _NUMBERS, "stretch": {"": _NUMBERS, "kind": _WORD, "balance": _WORD, "pattern": _WORD}, "reused": _NUMBERS,
     "lost": _NUMBERS, "clock_step": _NUMBERS,
 }  # fmt: skip
 EVENT: Keys = DETECTION | {
