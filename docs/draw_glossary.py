@@ -110,8 +110,8 @@ def _example(catalogue: OpenNgc, name: str) -> str:
     item = catalogue.find(name)
     assert item is not None, name
     common = next((alias for alias in item.aliases if alias.endswith("Galaxy")), "")
-    inside = [name, item.hubble_type] if item.name != name else [item.hubble_type]
-    return f"{item.name} ({', '.join([common, *inside] if common else inside)})"
+    inside = [common, name if item.name != name else "", item.hubble_type or ""]
+    return f"{item.name} ({', '.join(filter(None, inside))})"
 
 
 def _class_cell(catalogue: OpenNgc, name: str, measured: dict[str, tuple[int, int, list[tuple[str, int]]]]) -> str:

@@ -22,7 +22,7 @@ _KEPT_TEXTS = {
     "ROWORDER": re.compile("TOP-DOWN|BOTTOM-UP"),
     "IMAGETYP": (kind := re.compile(r"(?i)(?:(?:light|dark|bias|flat|object|zero|master)[ _-]?)+(?:frame|field)?")),
     "FRAME": kind,
-    "FILTER": re.compile(r"(?i)[UBVRIGLHCrizy]'?|H-?a(?:lpha)?|O-?III|S-?II|Lum(?:inance)?|red|green|blue|clear|none|ircut"),
+    "FILTER": re.compile(r"(?i)[UBVRIGLHCrizy]'?|H-?a(?:lpha)?|O-?III|S-?II|Lum(?:inance)?|red|green|blue|none|ircut"),
     "INSTRUME": (camera := re.compile(r"(?:ZWO )?(?:Seestar S\d0|ASI ?\d{3,4}M[CM](?: Pro)?)")),
     "CREATOR": camera,
     "DATE-OBS": (time := re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,7})?)?")),

@@ -31,8 +31,8 @@ DETECTION: Keys = {
 }  # fmt: skip
 FRAME: Keys = {
     "frame": _NUMBERS, "time": _WORD, "width": _NUMBERS, "height": _NUMBERS, "detections": DETECTION, "ms": _NUMBERS,
-    "stacked": _NUMBERS, "stretch": {"": _NUMBERS, "kind": _WORD, "balance": _WORD, "pattern": _WORD}, "reused": _NUMBERS,
-    "lost": _NUMBERS, "clock_step": _NUMBERS,
+    "stacked": _NUMBERS, "stretch": {"": _NUMBERS, "kind": _WORD, "balance": _WORD, "pattern": _WORD},
+    "reused": _NUMBERS, "lost": _NUMBERS, "clock_step": _NUMBERS,
 }  # fmt: skip
 EVENT: Keys = DETECTION | {
     "id": _WORD, "run": _NUMBERS, "number": _NUMBERS, "first_frame": _NUMBERS, "last_frame": _NUMBERS,
