@@ -88,7 +88,7 @@ def _bulge(is_boxy: bool) -> np.ndarray:
     waist = 1 - 0.3 * np.exp(-((x / 0.07) ** 2)) if is_boxy else 1.0  # a peanut is thinner in its middle
     power, length = (3.5, 0.2) if is_boxy else (2.0, 0.18)
     radius = (np.abs(x / length) ** power + np.abs(y / (0.15 * waist)) ** power) ** (1 / power)
-    return np.exp(-1.6 * radius**1.5)[..., None] * np.array([1.0, 0.86, 0.62])
+    return np.asarray(np.exp(-1.6 * radius**1.5)[..., None] * np.array([1.0, 0.86, 0.62]))
 
 
 def confusion() -> dict[str, tuple[int, int, list[tuple[str, int]]]]:
