@@ -107,6 +107,15 @@ def test_its_figures_are_those_of_the_shipped_bundles():
         )
 
 
+def test_the_instructions_of_a_raw_frame_are_those_that_were_counted():
+    counted = json.loads((ROOT / "benchmarks" / "reference" / "instructions.json").read_text())["cortex-a72"]
+    inference = counted["preprocess"] + counted["inference"] + counted["decode"]
+    values = (counted["front_end"], counted["windows"], inference, counted["galaxy-classifier"])
+    text = " ".join(PAGES["docs/benchmarks.md"].split())
+    sentence = "developing {:.1f}, the search for extended light {:.1f}, one inference with its input and output {:.1f}, and one of the classifier {:.1f}"
+    assert sentence.format(*values) in text
+
+
 def test_the_readme_stays_short():
     """A page that nobody reads to its end helps nobody."""
     assert len(TEXT.splitlines()) <= 150
