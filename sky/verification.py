@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from .solvers.solver import Candidate, Field
-from .wcs import Wcs
+from .wcs import MAX_SCALE, MIN_SCALE, Wcs
 
 MIN_MATCHES = 4
 MIN_SHARE = 0.25
@@ -47,7 +47,7 @@ class Verified:
 def verify(candidate: Candidate, field: Field) -> Verified | str:
     """Return the corrected solution, or in words why it is not believed."""
     wcs = candidate.wcs
-    if not (0.005 < wcs.scale < 3600):
+    if not (MIN_SCALE < wcs.scale < MAX_SCALE):
         return f"{wcs.scale:.3g} arcsec per pixel are impossible"
     references = reference_stars(wcs, len(field.stars))
     if not len(references):

@@ -19,6 +19,10 @@ import numpy as np
 from .angles import separation
 from .sip import Sip
 
+MIN_SCALE, MAX_SCALE = 0.005, 3600.0
+"""Arcseconds per pixel between which the WCS of a telescope's or camera lens's frame is."""
+MAX_RADIUS = 80.0
+"""Degrees from the reference point within which a header's WCS may be used: farther out, a pixel is nowhere certain."""
 _TYPES = (("RA---TAN", "DEC--TAN"), ("RA---TAN-SIP", "DEC--TAN-SIP"))
 
 
@@ -48,7 +52,9 @@ class Wcs:
         numbers = np.array([*self.crval, *self.crpix, *np.ravel(self.cd)], float)
         if np.shape(self.cd) != (2, 2) or not np.isfinite(numbers).all():
             raise ValueError("the values of a WCS must be finite, and its matrix 2 x 2")
-        if not 1e-14 < abs(float(np.linalg.det(self.cd))) < 100 or not abs(self.crval[1]) <= 90:
+        with np.errstate(over="ignore", invalid="ignore"):
+            determinant = abs(float(np.linalg.det(self.cd)))
+        if not 1e-14 < determinant < 100 or not abs(self.crval[1]) <= 90:
             raise ValueError("the matrix or the declination of a WCS is outside its range")
 
     def to_sky(self, xy: np.ndarray) -> np.ndarray:
@@ -145,7 +151,9 @@ class Wcs:
     def from_header(cls, header: Mapping[str, Any], width: int = 0, height: int = 0) -> Wcs | None:
         """Read the WCS of FITS keywords; None where they hold none that can be used.
 
-        TAN and TAN-SIP in equatorial J2000 or ICRS coordinates, with a CD matrix, PC matrix and CDELT, or CROTA2.
+        TAN and TAN-SIP in equatorial J2000 or ICRS coordinates, with a CD matrix, PC matrix and CDELT, or CROTA2. What
+        no telescope sees is not used: an impossible scale, a reference point far outside the frame, a distortion that
+        moves pixels across the frame.
 
         Args:
             header: keywords in capitals, with plain values.
@@ -159,11 +167,12 @@ class Wcs:
             if not _is_j2000(header) or float(header.get("LONPOLE", usual)) != 180.0:
                 return None
             has_sip = str(header["CTYPE1"]).strip().endswith("SIP")
-            return cls(
+            wcs = cls(
                 (values[0] % 360.0, values[1]), (values[2] - 0.5, values[3] - 0.5), _matrix(header),
                 int(width or header["NAXIS1"]), int(height or header["NAXIS2"]),
                 Sip.from_header(header) if has_sip else None,
             )  # fmt: skip
+            return wcs if abs(values[0]) <= 720.0 and _is_plausible(wcs) else None
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
@@ -180,10 +189,23 @@ class Wcs:
         return cards | (self.sip.to_header() if self.sip else {})
 
 
+def _is_plausible(wcs: Wcs) -> bool:
+    """Return whether a telescope's or a lens's frame may have a WCS."""
+    corners = np.array([[0, 0], [wcs.width, 0], [0, wcs.height], [wcs.width, wcs.height]]) - np.array(wcs.crpix)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = wcs.sip.apply(corners) - corners if wcs.sip else np.zeros((1, 2))
+        spread = np.ptp(shift, axis=0).max()  # a crop far from the reference point is moved as a whole
+        reach = np.hypot(*(corners @ wcs.cd.T).T).max()  # degrees on the tangent plane
+    is_near = reach < math.degrees(math.tan(math.radians(MAX_RADIUS)))
+    is_steady = spread < max(wcs.width, wcs.height) / 2
+    return MIN_SCALE < wcs.scale < MAX_SCALE and bool(is_near and is_steady)
+
+
 def _is_j2000(header: Mapping[str, Any]) -> bool:
     """Return whether coordinates are ICRS or J2000; what says nothing is."""
     system = str(header.get("RADESYS", header.get("RADECSYS", "ICRS"))).strip().upper()
-    return system in ("ICRS", "FK5", "") and float(header.get("EQUINOX", 2000.0) or 2000.0) == 2000.0
+    equinox = str(header.get("EQUINOX", "")).strip().upper().removeprefix("J") or "2000"
+    return system in ("ICRS", "FK5", "") and float(equinox) == 2000.0
 
 
 def _matrix(header: Mapping[str, Any]) -> np.ndarray:

@@ -8,14 +8,16 @@ from collections.abc import Iterable
 
 CARD = 80
 _SCALE = re.compile(rb"(BSCALE|BZERO) *= *(?:'([^']*)'|([^/]*))")
+_BLANK = re.compile(rb"BLANK *= *([^/]*)")
 _IS_CONTINUED = re.compile(rb"&' *(/.*)?")
 
 
 def repair_cards(content: bytes, starts: Iterable[int]) -> bytes:
-    """Return a file with readable scales, and without continuations of nothing.
+    """Return a file with readable scales, and without cards that astropy cannot use.
 
     A BSCALE or BZERO with a decimal comma or in quotes becomes a number, and one that is not a number is removed: the
-    values of the image then are in another unit. Other cards that cannot be parsed stay: the reader ignores them.
+    values of the image then are in another unit. A BLANK that is not a whole number, and continuations of nothing, are
+    removed. Other cards that cannot be parsed stay: the reader ignores them.
 
     Args:
         content: the file.
@@ -41,7 +43,9 @@ def _changes(content: bytes, start: int) -> Iterable[tuple[int, bytes]]:
             yield offset, b""
             continue
         is_continued = bool(_IS_CONTINUED.search(card)) and b"'" in card
-        if scale := _SCALE.match(card):
+        if (blank := _BLANK.match(card)) and not re.fullmatch(rb"[+-]?\d+", blank[1].strip()):
+            yield offset, b""
+        elif scale := _SCALE.match(card):
             text = (scale[2] or scale[3] or b"").decode("ascii", "replace").strip()
             if scale[2] is not None or not _is_number(text):
                 number = text.replace(",", ".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ def frame_curves(samples: Sequence[dict[str, Any]]) -> str:
 
 def _binned(name: str, samples: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float | None]) -> Series:
     """Return averages of a value over `BINS` parts of the night."""
-    points = [(seconds_of(record["time"]), number) for record in samples if (number := value(record)) is not None]
+    points = [
+        (seconds_of(record["time"]), number) for record in samples if (number := _read(value, record)) is not None
+    ]
     if not points:
         return Series(name, (), ())
     times, values = np.array(points).T
@@ -71,6 +74,15 @@ def _binned(name: str, samples: Sequence[dict[str, Any]], value: Callable[[dict[
     bins = ((times - times[0]) / width).astype(int)
     groups = [bins == number for number in np.unique(bins)]
     return Series(name, [float(times[g].mean()) for g in groups], [float(values[g].mean()) for g in groups])
+
+
+def _read(value: Callable[[dict[str, Any]], float | None], record: dict[str, Any]) -> float | None:
+    """Return a value of a record; None of a damaged one."""
+    try:
+        number = value(record)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _sky(record: dict[str, Any]) -> float | None:

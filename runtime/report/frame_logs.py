@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -73,9 +74,9 @@ def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
         run = path.name.split("-")[1].removesuffix(".jsonl")
         for time, line in _lines(path, since, until):
             if b'"lost": ' in line and (record := _decoded(line)):
-                lost[run] = record.get("lost") or {}
-            if b'"clock_step": ' in line and (record := _decoded(line)):
-                frames.clock_steps.append(float(record.get("clock_step") or 0.0))
+                lost[run] = _counts(record.get("lost"))
+            if b'"clock_step": ' in line and (record := _decoded(line)) and _is_number(record.get("clock_step")):
+                frames.clock_steps.append(float(record["clock_step"]))
             if not len(times) % step and (record := _decoded(line)):
                 frames.samples.append(record)
             times.append(time)
@@ -102,31 +103,41 @@ def _lines(path: Path, since: str, until: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _time_of(line: bytes) -> str:
-    """Return the time in a line, "" if it has none.
+    """Return the time in a line, "" if it has none, or a damaged one.
 
     Inside a name, the quotes would be escaped.
     """
     start = line.find(_TIME) + len(_TIME)
-    return line[start : line.find(b'"', start)].decode("ascii", "replace") if start >= len(_TIME) else ""
+    text = line[start : line.find(b'"', start)].decode("ascii", "replace") if start >= len(_TIME) else ""
+    try:
+        return text if text.endswith("Z") and datetime.datetime.fromisoformat(text) else ""
+    except ValueError:
+        return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _counts(value: object) -> dict[str, int]:
+    """Return the counts in a record; none of a damaged one."""
+    return {name: count for name, count in value.items() if isinstance(count, int)} if isinstance(value, dict) else {}
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
     """Return the record in a line; None if it is damaged or incomplete."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("time"), str) else None
+    return record if isinstance(record, dict) and record.get("time") == _time_of(line) else None
 
 
 def _gaps(times: list[str]) -> list[tuple[str, str]]:
     gaps = []
     before = None
     for text in times:
-        try:
-            now = datetime.datetime.fromisoformat(text)
-        except ValueError:
-            continue
+        now = datetime.datetime.fromisoformat(text)
         if before and (now - before[0]).total_seconds() > GAP_SECONDS:
             gaps.append((before[1], text))
         before = now, text

@@ -75,10 +75,9 @@ def night_from_name(name: str, place: Place | None = None) -> Night:
         if not _DATE.fullmatch(name):
             raise ValueError
         date = datetime.date.fromisoformat(name)
-        following = date + datetime.timedelta(days=1)
-    except (ValueError, OverflowError):
+        return Night(name, _noon(date, place), _noon(date + datetime.timedelta(days=1), place))
+    except (ValueError, OverflowError):  # in the years 1 and 9999, UTC may be outside the calendar
         raise UsageError(f"'{name}' is not a night: use the date of its evening, e.g. 2026-11-28") from None
-    return Night(name, _noon(date, place), _noon(following, place))
 
 
 def night_of(time: str, place: Place | None = None) -> Night:

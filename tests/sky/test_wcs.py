@@ -68,10 +68,26 @@ def test_older_forms_of_the_matrix_are_read_as_astropy_does(keys):
         {"CTYPE1": "GLON-TAN"}, {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}, {"EQUINOX": 1950.0}, {"RADESYS": "FK4"},
         {"CRVAL1": "unknown"}, {"CRVAL2": 91.0}, {"CD1_1": 0.0, "CD1_2": 0.0}, {"CRPIX1": float("nan")},
         {"LONPOLE": 90.0}, {"NAXIS1": None},
+        {"CD1_1": 5.0, "CD2_2": 5.0}, {"CD1_1": 1e308, "CD2_2": -1e308}, {"CRPIX1": 1e9}, {"CRVAL1": 1e300},
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_no_wcs(change):
     assert Wcs.from_header(make_wcs().to_header() | {"NAXIS1": 10, "NAXIS2": 10} | change) is None
+
+
+@pytest.mark.parametrize("coefficient", [1.0, 1e30, 1e300])
+def test_a_distortion_across_the_frame_is_not_believed(coefficient):
+    header = make_wcs(sip=True).to_header() | {"NAXIS1": 1080, "NAXIS2": 1920}
+    assert Wcs.from_header(header | {"A_2_0": coefficient}) is None
+
+
+def test_a_small_crop_far_from_the_reference_point_keeps_its_distortion():
+    crop = make_wcs(sip=True).cropped(5000, 3000, 12, 12)
+    assert Wcs.from_header(crop.to_header(), 12, 12) is not None
+
+
+def test_an_equinox_in_words_is_read():
+    assert Wcs.from_header(make_wcs().to_header() | {"EQUINOX": "J2000.0"}, 10, 10) is not None
 
 
 def test_scale_rotation_and_mirror():

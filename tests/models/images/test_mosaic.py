@@ -226,6 +226,7 @@ def test_masked_pixels_stay_masked_in_the_raw_values():
 
 @pytest.mark.parametrize(("old", "new"), [
     ("UNUSED  =", "CONTINUE  'of nothing&'"), ("UNUSED  =", "BSCALE  =                  nan"),
+    ("UNUSED  =", "BLANK   =                  nan"), ("UNUSED  =", "BLANK   = 'none    '"),
     ("UNUSED  =", "BSCALE  = '1,0     '"), ("BZERO   =", "BZERO   =              32768,0"),
     ("BZERO   =", "BZERO   = '32768   '"),
 ])  # fmt: skip

@@ -100,6 +100,27 @@ def test_damaged_lines_and_crops_are_left_out(tmp_path):
     assert "no image" in page and "<dt>objects</dt><dd>1<" in page
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": iso(1) + "x"}, {"time": "2026-02-30T00:00:00Z"}, {"time": iso(1)[:-1]}, {"time": 5},
+        {"stretch": "x"}, {"stretch": {"sky": ["x"], "noise": [None]}}, {"stretch": {"sky": [float("nan")]}},
+        {"lost": [1]}, {"lost": {"events": "x"}}, {"clock_step": "x"}, {"detections": 5},
+    ],
+)  # fmt: skip
+def test_a_flipped_bit_in_a_log_costs_its_line_and_not_the_report(night, tmp_path, change):
+    folder = shutil.copytree(night, tmp_path / "night")
+    line = json.dumps({"frame": 1, "source": "sky", "time": iso(1)} | change)
+    (folder / "frames-0009.jsonl").write_text(f"{line}\n")  # the last log, whose last time names the night
+    assert "<dt>objects</dt><dd>" in night_report(folder, "2026-11-22")[1]
+    assert night_report(folder)[0].name >= "2026-11-22"
+
+
+def test_a_night_outside_the_calendar_is_refused(night):
+    with pytest.raises(UsageError, match="is not a night"):
+        night_report(night, "0001-01-01")
+
+
 def test_only_a_sample_of_a_long_log_is_decoded(tmp_path, monkeypatch):
     """All frames are counted, and losses and clock steps found."""
     monkeypatch.setattr("galaxy_edge.runtime.report.frame_logs.SAMPLED_BYTES", 2000)
