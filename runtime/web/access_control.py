@@ -57,7 +57,7 @@ class AccessMiddleware:
         if self._hosts is not None and _host_name(host) not in self._hosts:
             return 403, "requests may not use this host name"
         origin = headers.get("origin")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin and origin.partition("://")[2] != host:
             return 403, "requests from other sites are not allowed"
         if self._token and scope["path"] not in PUBLIC_PATHS:
             allowed, wait = self._token.authorises(headers, client_address(scope))

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ...errors import UsageError, require_extra
 from ..angles import separation
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_ROWS = 200_000
+MAX_SIZE = 90.0
+"""Degrees; a larger size, or an infinite one, is none."""
 _NAMES = {
     "ra": ("ra", "raj2000", "ra_j2000", "ra_icrs", "right_ascension"),
     "dec": ("dec", "de", "decj2000", "dej2000", "dec_j2000", "dec_icrs", "de_icrs", "declination"),
@@ -82,14 +87,14 @@ def _read(path: Path) -> list[CatalogueObject]:
         )
     ra, dec = (_degrees(path, table, found[field], field) for field in ("ra", "dec"))
     size = _degrees(path, table, found["size"], "size") if found["size"] else [math.nan] * len(table)
+    names, kinds = (_texts(table, found[field]) for field in ("name", "kind"))
+    magnitudes = _numbers(table, found["magnitude"])
     objects = []
-    for row in range(len(table)):
+    for row, (name, kind, degrees) in enumerate(zip(_unique(path, names), kinds, size, strict=True)):
         position = _checked(path, row, ra[row], dec[row])
-        arcsec = size[row] * 3600.0 if size[row] > 0 else None
-        name, kind = _text(table, found["name"], row), _text(table, found["kind"], row)
-        magnitude = _number(table, found["magnitude"], row)
-        entry = CatalogueObject(name or f"row {row + 1}", (), kind or "object", *position, arcsec, arcsec)
-        objects.append(replace(entry, magnitude=magnitude))
+        arcsec = degrees * 3600.0 if 0 < degrees <= MAX_SIZE else None
+        entry = CatalogueObject(name, (), kind or "object", *position, arcsec, arcsec, magnitude=magnitudes[row])
+        objects.append(entry)
     if len(objects) >= 5 and max(ra) <= 24.0:
         logger.warning("'%s': all right ascensions are below 24 degrees; if they are hours, give them that unit", path)
     return objects
@@ -104,9 +109,14 @@ def _table(path: Path) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of units that are not in a standard: what matters is checked here
-            return Table.read(path)
+            table = Table.read(path)
+            if len(table.colnames) == 1 and ";" in table.colnames[0]:  # of spreadsheet programs of many countries
+                table = Table.read(path, format="ascii.csv", delimiter=";")
+            return table
     except FileNotFoundError:
         raise UsageError(f"the catalogue '{path}' does not exist") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"'{path}' cannot be read as a table: it is not UTF-8, save it as that") from None
     except Exception as first:  # noqa: BLE001  # readers raise anything
         try:
             return Table.read(path, format="ascii")
@@ -119,10 +129,15 @@ def _column(table: Table, field: str) -> str | None:
     """Return the name of a field's column, without regard to case and unit."""
     for wanted in _NAMES[field]:
         for name in table.colnames:
-            low = name.strip().lstrip("_").lower()
+            low = _plain(name)
             if low == wanted or (low.startswith(f"{wanted}_") and low[len(wanted) + 1 :] in _SUFFIXES):
                 return str(name)
     return None
+
+
+def _plain(name: str) -> str:
+    """Return a column's name in small letters, without the byte order mark of spreadsheet programs."""
+    return name.strip().lstrip("\ufeff").strip('"').lstrip("_").lower()
 
 
 def _unit(path: Path, table: Table, name: str | None, field: str) -> str:
@@ -133,13 +148,16 @@ def _unit(path: Path, table: Table, name: str | None, field: str) -> str:
     """
     assert name is not None
     column = table[name]
+    if not hasattr(column, "unit"):
+        raise UsageError(f"'{path}': the column '{name}' is not of numbers or texts")
     if column.unit is not None and str(column.unit) not in ("", '"h:m:s"', '"d:m:s"', "h:m:s", "d:m:s"):
         return str(column.unit)
-    if (suffix := _SUFFIXES.get(name.lower().rpartition("_")[2])) and "_" in name.strip("_"):
+    if (suffix := _SUFFIXES.get(_plain(name).rpartition("_")[2])) and "_" in _plain(name):
         return suffix
-    if column.dtype.kind in "UOS" and len(table) and any(letter in str(column[0]) for letter in "hd°"):
+    is_text = column.dtype.kind in "UOS"
+    if is_text and any(letter in str(value) for value in column[:20] for letter in "hd°"):
         return ""
-    better = "size_arcmin" if field == "size" else f"{field}_deg"
+    better = "size_arcmin" if field == "size" else f"{field}_hours" if is_text and field == "ra" else f"{field}_deg"
     raise UsageError(
         f"'{path}': the column '{name}' has no unit: name it {better}, or give the table units (ECSV, FITS, VOTable)"
     )
@@ -147,15 +165,17 @@ def _unit(path: Path, table: Table, name: str | None, field: str) -> str:
 
 def _degrees(path: Path, table: Table, name: str | None, field: str) -> list[float]:
     """Return a column of angles in degrees; masked values are NaN."""
-    import numpy as np
     from astropy import units
     from astropy.coordinates import Angle
 
     unit = _unit(path, table, name, field)
     column: Column = table[name]
     try:
-        if unit == "":
-            angles = Angle([str(value) for value in column])
+        if unit == "" or column.dtype.kind in "UOS":  # sexagesimal: the unit is that of its first part
+            texts = _texts(table, name)
+            if "" in texts:
+                raise UsageError(f"'{path}', row {texts.index('') + 1}: {field} is missing")
+            angles = Angle(texts, unit or None)
         else:
             angles = Angle(np.ma.filled(np.ma.asarray(column).astype(float), np.nan), units.Unit(unit))
         return [float(value) for value in np.atleast_1d(angles.to_value(units.deg))]
@@ -172,21 +192,48 @@ def _checked(path: Path, row: int, ra: float, dec: float) -> tuple[float, float]
     return ra % 360.0, dec
 
 
-def _text(table: Table, name: str | None, row: int) -> str:
+def _texts(table: Table, name: str | None) -> list[str]:
+    """Return a column as printable texts, "" where one is missing."""
     if name is None:
-        return ""
-    value = table[name][row]
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = "".join(character for character in text if character.isprintable()).strip()
-    return "" if text in ("--", "nan") else text[:60]
+        return [""] * len(table)
+    texts = []
+    for value in table[name].tolist():  # masked ones are None
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str("" if value is None else value)
+        text = "".join(character for character in text if character.isprintable()).strip()
+        texts.append("" if text in ("--", "nan") else text[:60])
+    return texts
 
 
-def _number(table: Table, name: str | None, row: int) -> float | None:
-    try:
-        value = float(table[name][row]) if name else math.nan
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
+def _unique(path: Path, names: Sequence[str]) -> list[str]:
+    """Return names that differ, since two objects of the same name would be one.
+
+    A name that was there before gets a number, and a row without a name that of its row.
+    """
+    taken, counts, unique = set(names), Counter[str](), []
+    for row, name in enumerate(names):
+        name = name or f"row {row + 1}"
+        counts[name] += 1
+        shown = name
+        while counts[name] > 1 and (shown := f"{name} ({counts[name]})") in taken:
+            counts[name] += 1
+        unique.append(shown)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        more = "" if len(repeated) == 1 else f" and {len(repeated) - 1} more"
+        logger.warning("'%s': several rows are named %s%s: they get numbers", path, repeated[0], more)
+    return unique
+
+
+def _numbers(table: Table, name: str | None) -> list[float | None]:
+    """Return a column as numbers, None where one is missing or not finite."""
+
+    def number(value: object) -> float | None:
+        try:
+            found = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return None
+        return found if math.isfinite(found) else None
+
+    return [number(value) for value in table[name].tolist()] if name else [None] * len(table)
 
 
 def merge_tables(first: Sequence[CatalogueObject], others: Sequence[CatalogueObject]) -> list[CatalogueObject]:
@@ -194,19 +241,22 @@ def merge_tables(first: Sequence[CatalogueObject], others: Sequence[CatalogueObj
 
     Two are the same within 5 arcsec, or a tenth of the object's major axis if that is more.
     """
-    rest = list(others)
+    if not first or not others:
+        return [*first, *others]
+    ra, dec = (np.array([getattr(other, axis) for other in others]) for axis in ("ra", "dec"))
+    reach = np.maximum(5.0, 0.1 * np.array([other.major_arcsec or 0.0 for other in others])) / 3600.0
+    is_free = np.ones(len(others), bool)
     merged = []
     for item in first:
-        if rest:
-            distances = separation(item.ra, item.dec, [other.ra for other in rest], [other.dec for other in rest])
-            nearest = int(distances.argmin())
-            other = rest[nearest]
-            if distances[nearest] * 3600.0 <= max(5.0, 0.1 * (other.major_arcsec or 0.0)):
-                rest.pop(nearest)
-                kind = other.kind if item.kind == "object" else item.kind
-                item = replace(
-                    other, name=item.name, kind=kind, aliases=(other.name, *other.aliases),
-                    magnitude=other.magnitude if item.magnitude is None else item.magnitude,
-                )  # fmt: skip
+        distances = np.where(is_free, separation(item.ra, item.dec, ra, dec), np.inf)
+        nearest = int(distances.argmin())
+        if distances[nearest] <= reach[nearest]:
+            is_free[nearest] = False
+            other = others[nearest]
+            item = replace(
+                other, name=item.name, kind=other.kind if item.kind == "object" else item.kind,
+                aliases=(other.name, *other.aliases),
+                magnitude=other.magnitude if item.magnitude is None else item.magnitude,
+            )  # fmt: skip
         merged.append(item)
-    return merged + rest
+    return merged + [other for other, is_left in zip(others, is_free, strict=True) if is_left]

@@ -85,6 +85,7 @@ def test_other_sites_and_host_names_are_rejected(live):
     assert live.ask("/api/controls", {"paused": True}, {"Origin": "http://evil.example"})[0] == 403
     assert live.ask("/api/status", headers={"Host": "evil.example"})[0] == 403
     assert live.ask("/api/controls", b'{"paused": true}', {"Content-Type": "text/plain"})[0] == 422
+    assert live.ask("/api/controls", {"paused": True}, {"Origin": "http://["})[0] == 403
     assert live.ask("/api/controls", {}, {"Origin": live.address})[0] == 200
     assert not live.json("/api/controls")["paused"]
 

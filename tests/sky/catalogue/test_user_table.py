@@ -3,7 +3,8 @@
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.sky.catalogue.combined import open_catalogue
-from galaxy_edge.sky.catalogue.user_table import UserTable
+from galaxy_edge.sky.catalogue.objects import CatalogueObject
+from galaxy_edge.sky.catalogue.user_table import UserTable, merge_tables
 
 table = pytest.importorskip("astropy.table", reason="needs the sky extra")
 pytest.importorskip("pyongc", reason="needs the sky extra")
@@ -33,6 +34,9 @@ def test_tables_with_units_are_read_in_every_format(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("header", "row"),
     [
+        ("\ufeffra_deg,dec_deg,name,kind,size_arcmin", "192.5,-41.25,X,reflection nebula,2"),  # a spreadsheet's UTF-8
+        ("ra_deg;dec_deg;name;kind;size_arcmin", "192.5;-41.25;X;reflection nebula;2"),
+        ("ra_hours,dec_deg,name,kind,size_arcmin", "12:50:00,-41:15:00,X,reflection nebula,2"),
         ("name,ra_deg,dec_deg,size_arcmin,kind", "X,192.5,-41.25,2,reflection nebula"),
         ("id,RA_hours,DEC_deg,diameter_arcsec,type", "X,12.833333333,-41.25,120,reflection nebula"),
         ("object,raj2000,dej2000,size_arcmin,kind", "X,12h50m00s,-41d15m00s,2,reflection nebula"),
@@ -85,3 +89,27 @@ def test_own_name_comes_before_the_catalogues_and_keeps_its_size(tmp_path):
     assert favourite.kind == "galaxy" and favourite.major_arcsec == pytest.approx(464.4) and "M 94" in favourite.aliases
     assert open_catalogue(path).find("My Favourite").name == "my favourite"
     assert open_catalogue(path).find("M 94").name == "M 94"
+
+
+def test_two_objects_of_one_name_stay_two(tmp_path, caplog):
+    """By equal names, events of both would be of one object."""
+    rows = ["galaxy,10,5", "galaxy,20,5", "galaxy (2),30,5", ",40,5"]
+    found = UserTable(write(tmp_path, "\n".join(["name,ra_deg,dec_deg", *rows]))).within(20, 5, 90)
+    assert sorted(item.name for item in found) == ["galaxy", "galaxy (2)", "galaxy (3)", "row 4"]
+    assert "several rows are named galaxy" in caplog.text
+
+
+@pytest.mark.parametrize("size", ["inf", "1e300", "-1", "nan", "0"])
+def test_an_impossible_size_is_none(tmp_path, size):
+    """An infinite object would be all of the sky, and its logarithm end the run."""
+    (found,) = UserTable(write(tmp_path, f"name,ra_deg,dec_deg,size_deg\nX,10,5,{size}")).within(10, 5, 1)
+    assert found.major_arcsec is None
+
+
+def test_an_object_of_the_catalogue_is_joined_with_one_of_the_table_only():
+    own = [CatalogueObject(name, (), "object", 10.0, 5.0 + offset) for name, offset in (("A", 0.0), ("B", 0.0005))]
+    known = [CatalogueObject("NGC 1", (), "galaxy", 10.0, 5.0, 60.0), CatalogueObject("NGC 2", (), "galaxy", 11.0, 5.0)]
+    merged = merge_tables(own, known)
+    assert [item.name for item in merged] == ["A", "B", "NGC 2"]
+    assert (merged[0].aliases, merged[0].kind, merged[1].kind) == (("NGC 1",), "galaxy", "object")
+    assert merge_tables([], known) == known and merge_tables(own, []) == own
