@@ -123,8 +123,11 @@ def write_solved(path: Path, solution: Solution, target: Path) -> None:
     cards = wcs_cards(solution)
     with warnings.catch_warnings(), atomic_path(target) as staged:
         warnings.simplefilter("ignore")  # cards of the user's file that break the standard stay as they are
-        if content.startswith(b"SIMPLE") or path.name.lower().endswith(tuple(FITS_SUFFIXES)):
+        is_packed = content.startswith((b"\x1f\x8b", b"BZh")) and path.name.lower().endswith(tuple(FITS_SUFFIXES))
+        if content.startswith(b"SIMPLE") or is_packed:
             with fits.open(path, memmap=False, do_not_scale_image_data=True) as units:
+                for unit in units:
+                    _drop_unwritable(unit.header)
                 _update(next(unit.header for unit in units if unit.is_image and _is_image(unit.shape)), cards)
                 units.writeto(staged, output_verify="ignore", overwrite=True)
         else:
@@ -147,6 +150,19 @@ def _update(header: Any, cards: Mapping[str, Any]) -> None:
     for key in {card.keyword for card in header.cards if _WCS_KEYS.fullmatch(card.keyword)}:
         del header[key]
     header.update(cards)
+
+
+def _drop_unwritable(header: Any) -> None:
+    """Delete the cards that astropy cannot write: those with control characters."""
+    from astropy.io.fits.verify import VerifyError
+
+    for index in reversed(range(len(header.cards))):
+        try:
+            str(header.cards[index])
+        except VerifyError:
+            continue  # written as it is
+        except ValueError:
+            del header[index]
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:

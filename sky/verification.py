@@ -107,7 +107,10 @@ def match(wcs: Wcs, references: np.ndarray, field: Field) -> Verified | str:
         return f"only {len(pairs)} of {len(references)} catalogued stars are where it puts them"
     for _ in range(3):
         predicted = wcs.to_pixels(references)
-        wcs = wcs.shifted(_correction(predicted[pairs[:, 0]], found.xy[pairs[:, 1]]))
+        try:
+            wcs = wcs.shifted(_correction(predicted[pairs[:, 0]], found.xy[pairs[:, 1]]))
+        except ValueError:  # also that a matrix has no inverse: the stars are on a line
+            return "its stars do not determine it"
         pairs = _pairs(wcs.to_pixels(references), found.xy, tolerance)
         if len(pairs) < MIN_MATCHES:
             return "its stars do not agree with each other"

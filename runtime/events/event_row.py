@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import sqlite3
@@ -21,6 +22,12 @@ COLUMNS = (
     "detector", "classifier", "version", "probabilities", "group", *sky.COLUMNS,
 )  # fmt: skip
 """Columns of a CSV file, in their order; ``group`` is empty where the class is sure, or not even the group is."""
+
+
+_WHOLE = ("run", "number", "first_frame", "last_frame", "frames", "best_frame")
+_REAL = ("score", "probability", "x0", "y0", "x1", "y1")
+_SKY = ("ra", "dec", "position_error", "size_arcsec", "position_angle", "object_separation")
+_TEXT = ("first_time", "last_time", "source", "class", "probabilities", "state", "kind")
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,15 @@ def event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
         folder: the output folder.
         row: of the view.
         running: number of the run that is running, see `queries`.
+
+    Raises:
+        ValueError: it is damaged.
     """
+    kinds = (_WHOLE, int), (_REAL, (int, float)), (_TEXT, str), (_SKY, (float, int, type(None)))
+    if wrong := [name for names, kind in kinds for name in names if not isinstance(row[name], kind)]:
+        raise ValueError(f"{wrong[0]} is damaged")
+    for name in ("first_time", "last_time"):
+        datetime.datetime.fromisoformat(row[name])
     unlike = {"x0", "y0", "x1", "y1", "uid", "class", *sky.COLUMNS}
     values = {key: row[key] for key in row.keys() if key not in unlike}  # noqa: SIM118
     values["name"] = row["class"]
@@ -111,6 +126,8 @@ def event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
     values["sure"] = None if row["sure"] is None else bool(row["sure"])
     values["state"] = "ended" if row["run"] < running else row["state"]
     values["probabilities"] = json.loads(row["probabilities"])
+    if not isinstance(values["probabilities"], dict):
+        raise ValueError("probabilities is damaged")
     values["sky"] = SkyPosition.from_row([row[name] for name in sky.COLUMNS])
     if row["crop"] and not (folder / row["crop"]).is_file():
         values["crop"] = None

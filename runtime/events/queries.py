@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...errors import UsageError, UserError
 from ..system import folder_lock
 from .event_row import EventRow, event_row
 from .maintenance import give_space_back
 from .reader import open_for_reading, running_run
+
+logger = logging.getLogger(__name__)
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 NUMBER = re.compile(r"\d{1,9}")
@@ -82,7 +86,18 @@ def query_events(folder: Path, query: Query) -> list[EventRow]:
             condition, values = f"{condition} AND {more}", [*values, *bounds]
         rows = database.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
         running = running_run(folder, database)
-        return [event_row(folder, row, running) for row in reversed(rows.fetchall())]
+        events = []
+        for row in reversed(rows.fetchall()):
+            try:
+                events.append(event_row(folder, row, running))
+            except (ValueError, TypeError) as error:
+                _warn_of_damage(folder, row["run"], row["number"], str(error))
+        return events
+
+
+@lru_cache(maxsize=100)  # the live page asks every few seconds
+def _warn_of_damage(folder: Path, run: object, number: object, reason: str) -> None:
+    logger.warning("event %s of run %s in %s is damaged and left out: %s", number, run, folder, reason)
 
 
 def class_counts(folder: Path) -> dict[str, int]:
@@ -106,7 +121,10 @@ def get_event(folder: Path, event: str) -> EventRow:
             row = database.execute(f"SELECT * FROM told WHERE {run} AND number = ?", values).fetchone()
             running = running_run(folder, database)
         if row:
-            return event_row(folder, row, running)
+            try:
+                return event_row(folder, row, running)
+            except (ValueError, TypeError) as error:
+                raise UsageError(f"event {event} in {folder} is damaged: {error}") from None
     raise NoSuchEvent(f"there is no event '{event}' in {folder}: galaxy-edge events list shows them")
 
 

@@ -29,6 +29,7 @@ def open_for_reading(folder: Path, write: bool = False) -> Iterator[sqlite3.Conn
     try:
         with closing(_connected(path, write)) as database:
             database.row_factory = sqlite3.Row
+            database.text_factory = lambda text: text.decode("utf-8", "replace")  # a flipped bit costs a letter
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,16 @@ LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost"})
 POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'"
 
 
+class _Server(ThreadingHTTPServer):
+    """A server whose failed requests are a line of the log."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log a failed request; a browser that left, e.g. a video, is no failure."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, ConnectionError) else logging.WARNING
+        logger.log(level, "a request failed: %s", error or "unknown")
+
+
 class Viewer:
     """A server of one output folder, on the loopback interface.
 
@@ -53,7 +64,7 @@ class Viewer:
 
         page()  # a folder without events is an error now, not in the browser
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(folder, page))
+            self._server = _Server(("127.0.0.1", port), _handler(folder, page))
         except OSError as error:
             raise UsageError(f"port {port} cannot be used: {error.strerror}; give another with --port") from None
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -104,7 +115,8 @@ def _handler(folder: Path, page: Callable[[], str]) -> type[BaseHTTPRequestHandl
                     shown = page().encode()
                     self._send(io.BytesIO(shown), len(shown), "text/html; charset=utf-8")
                 except UserError as error:
-                    self.send_error(HTTPStatus.NOT_FOUND, str(error).splitlines()[0])
+                    # In the body: the status line takes no names of other scripts than Latin.
+                    self.send_error(HTTPStatus.NOT_FOUND, explain=str(error).splitlines()[0])
                 return
             name = path.removeprefix("/files/")
             kind = next((kind for pattern, (_, kind) in FILES.items() if re.fullmatch(pattern, name)), None)

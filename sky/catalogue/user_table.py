@@ -136,7 +136,10 @@ def _column(table: Table, field: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """Return a column's name in small letters, without the byte order mark of spreadsheet programs."""
+    """Return a column's name in small letters.
+
+    Spreadsheet programs put a byte order mark before the first.
+    """
     return name.strip().lstrip("\ufeff").strip('"').lstrip("_").lower()
 
 

@@ -67,6 +67,14 @@ def test_without_a_catalogue_the_stars_of_the_solver_are_checked(monkeypatch):
         solve(FIELD, Hints(), solvers=[StandInSolver(TRUTH)])
 
 
+def test_stars_on_a_line_are_no_solution(monkeypatch):
+    """They match, but leave the direction across the line open."""
+    line = TRUTH.to_sky(np.stack([np.linspace(100, 900, 30)] * 2, axis=1))
+    monkeypatch.setattr(verification, "reference_stars", lambda wcs, found: line)
+    field = make_field(TRUTH, line, np.linspace(1000, 100, 30))
+    assert verification.check_wcs(TRUTH, field) == "its stars do not determine it"
+
+
 def test_no_solution_widens_the_search():
     solver = StandInSolver(None)
     with pytest.raises(SolveError, match=r"no match of its \d+ stars"):

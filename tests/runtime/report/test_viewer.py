@@ -1,6 +1,7 @@
 """The server of `galaxy-edge view`: page, files of known names, nothing else."""
 
 import http.client
+import socket
 import threading
 
 import pytest
@@ -66,6 +67,29 @@ def test_nothing_else_is_served(viewer, path):
 def test_a_name_of_another_site_is_refused(viewer):
     """A page in the browser could otherwise read the events by its own name."""
     assert get(viewer, "/", Host="evil.example:8080")[0] == 403
+
+
+def test_names_of_any_script_and_browsers_that_leave_are_no_errors(tmp_path, capfd):
+    folder = tmp_path / "夜"
+    out = output(folder)
+    out.frame(frame(0), named(), record(0))
+    out.close(1, 0)
+    viewer = Viewer(folder, 0)
+    thread = threading.Thread(target=viewer.serve)
+    thread.start()
+    try:
+        (folder / "annotated-0001.mp4").write_bytes(bytes(30_000_000))
+        host, _, port = viewer.url.split("/")[2].partition(":")
+        with socket.create_connection((host, int(port))) as leaving:
+            leaving.sendall(b"GET /files/annotated-0001.mp4 HTTP/1.0\r\nHost: localhost:1\r\n\r\n")
+            leaving.recv(100)
+        (folder / "events.sqlite").unlink()
+        status, content = get(viewer, "/")
+        assert status == 404 and "夜" in content.decode()
+    finally:
+        viewer.close()
+        thread.join(10)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_folder_without_runs_is_refused_at_the_start(tmp_path):
