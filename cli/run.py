@@ -178,13 +178,13 @@ def _config(options: dict[str, Any]) -> RunConfig:
     profile = profile_for(options["device"])
     defaults = {"tiles": profile.tiles, "stack": profile.stack, "quota": profile.quota * 2**20}
     options |= {name: value for name, value in defaults.items() if options[name] is None}
-    options["models"] = _models(options["models"], options.pop("size"), profile.network)
+    options["models"] = models_folder(options["models"], options.pop("size"), profile.network)
     web, mqtt, notify = web_config(options), mqtt_config(options), notify_config(options)
     del options["place"]
     return RunConfig(web=web, mqtt=mqtt, notify=notify, sky=sky_config(options), **options)
 
 
-def _models(folder: Path | None, size: str | None, suggested: str) -> Path | None:
+def models_folder(folder: Path | None, size: str | None, suggested: str) -> Path | None:
     """Return the folder of the networks; None for the shipped ones.
 
     Args:

@@ -108,16 +108,18 @@ def _config(what: str) -> RunConfig:
     """Return the configuration of a run on an image, without output and services."""
     from ...devices.probe import profile_for
     from ...runtime.run_config import RunConfig
-    from ..run import _models, run
+    from ..run import models_folder
 
     root = click.get_current_context().find_root()
+    assert isinstance(root.command, click.Group)
+    run = root.command.commands["run"]  # found there, it knows its environment variables
     settings = (root.default_map or {}).get("run") or {}
     context = run.make_context("run", ["--camera", what], parent=root, default_map=settings)
     names = ("engine", "device", "threads", "min_score", "tiles", "stretch", "debayer")
     options = {name: context.params[name] for name in names}
     profile = profile_for(options["device"])
     options["tiles"] = options["tiles"] or profile.tiles
-    models = _models(context.params["models"], context.params["size"], profile.network)
+    models = models_folder(context.params["models"], context.params["size"], profile.network)
     return replace(RunConfig(source=what, out=None, models=models), **options)
 
 

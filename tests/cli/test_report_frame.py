@@ -64,6 +64,16 @@ def test_no_secret_is_in_the_file(night, tmp_path, what):
     assert "frame.png" in files and "is lost" in files["log.txt"].decode() and "frame.png" in shown
 
 
+def test_settings_of_the_environment_are_used(night, tmp_path):
+    """They have the names of those of `run`, since they are its settings."""
+    path = tmp_path / "a.zip"
+    frame, env = night / "Nn4note.png", {"GALAXY_EDGE_RUN_MIN_SCORE": "0.9"}
+    done = galaxy_edge_in_process("report-frame", frame, "--out", path, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("report.json"))["settings"]["min_score"] == 0.9
+
+
 def test_what_was_left_out_is_printed_before_anything_is_written(night):
     answer = json.loads(report(night, "1", "--in", "out", "--dry-run", "--json"))
     assert answer["file"] is None and not (night / "frame-report.zip").exists()

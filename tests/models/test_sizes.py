@@ -5,7 +5,7 @@ import shutil
 
 import galaxy_edge.models.sizes as sizes
 import pytest
-from galaxy_edge.cli.run import _models
+from galaxy_edge.cli.run import models_folder
 from galaxy_edge.devices.profile import ProfileError, load_profile
 from galaxy_edge.errors import UsageError
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
@@ -42,14 +42,14 @@ def test_a_run_takes_the_profiles_size_only_if_it_is_installed(tmp_path, monkeyp
     monkeypatch.setenv("XDG_DATA_DIRS", str(tmp_path))
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     with caplog.at_level(logging.INFO):
-        assert _models(None, None, "nano") is None
+        assert models_folder(None, None, "nano") is None
     assert "size nano, for this device, are not installed: using small" in caplog.text
     with pytest.raises(UsageError, match="size nano are not installed: see galaxy-edge models list"):
-        _models(None, "nano", "small")
+        models_folder(None, "nano", "small")
     (folder := tmp_path / "galaxy-edge/models/nano").mkdir(parents=True)
-    assert _models(None, None, "nano") == folder == _models(None, "nano", "small")
-    assert _models(None, "small", "nano") is None, "the command line comes before the profile"
-    assert _models(tmp_path, None, "nano") == tmp_path
+    assert models_folder(None, None, "nano") == folder == models_folder(None, "nano", "small")
+    assert models_folder(None, "small", "nano") is None, "the command line comes before the profile"
+    assert models_folder(tmp_path, None, "nano") == tmp_path
 
 
 def test_a_folder_of_networks_has_a_size_of_its_own(tmp_path):
