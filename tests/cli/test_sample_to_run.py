@@ -23,7 +23,7 @@ def test_a_network_trained_on_the_sample_set_finds_galaxies(tmp_path):
     ]
     # The classifier of the package: training one too would double the time.
     shutil.copytree(shipped_bundle_path("galaxy-classifier"), tmp_path / "models" / "galaxy-classifier")
-    results = [galaxy_edge(*command, cwd=tmp_path) for command in commands]
+    results = [galaxy_edge(*command, cwd=tmp_path, timeout=900) for command in commands]
     for command, result in zip(commands, results, strict=True):
         assert result.returncode == 0, (command, result.stderr)
     lines = results[1].stderr.splitlines()

@@ -64,8 +64,12 @@ def runs(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("study")
     epochs = [[], [], []]
 
+    def count(number):
+        """Return a report that counts the ends of epochs."""
+        return lambda values: epochs[number].append(values["epoch"]) if "step" not in values else None
+
     def kill(values):
-        epochs[0].append(values["epoch"])
+        count(0)(values)
         if len(epochs[0]) == 2:
             raise Killed
 
@@ -73,13 +77,9 @@ def runs(folder, tmp_path_factory):
         run_many({"plain": PLAIN}, folder[0], out, seeds=(1, 2), report=kill)
     trained = (out / "plain/seed1/model.keras").stat().st_mtime_ns
     with recorded("galaxy_edge.training.study") as second:
-        resumed = run_many(
-            {"plain": PLAIN}, folder[0], out, seeds=(1, 2), report=lambda values: epochs[1].append(values["epoch"])
-        )
+        resumed = run_many({"plain": PLAIN}, folder[0], out, seeds=(1, 2), report=count(1))
     with recorded("galaxy_edge.training.study") as third:
-        extended = run_many(
-            {"plain": PLAIN, "full": FULL}, folder[0], out, report=lambda values: epochs[2].append(values["epoch"])
-        )
+        extended = run_many({"plain": PLAIN, "full": FULL}, folder[0], out, report=count(2))
     assert (out / "plain/seed1/model.keras").stat().st_mtime_ns == trained
     messages = [[record.getMessage() for record in records] for records in (first, second, third)]
     return out, resumed, extended, messages, epochs
