@@ -35,7 +35,7 @@ def missing():
 
 
 def readme_commands():
-    """Return the commands of README.md that install, and the first of its five minutes."""
+    """Return the README's commands that install, and the first run after them."""
     sections = re.split(r"^## ", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
     blocks = {
         section.partition("\n")[0]: re.findall(r"^```(?:sh)?\n(.*?)^```", section, re.M | re.S) for section in sections
@@ -44,7 +44,7 @@ def readme_commands():
 
 
 def make_root(root):
-    """Install a Debian 12 without any Python package into a folder, with a user who may use sudo."""
+    """Install a Debian 12 with a user who may use sudo, and a copy of this tree."""
     options = ("--quiet", "--variant=important", "--mode=root", "--dpkgopt=force-unsafe-io", "--include=sudo")
     subprocess.run(["mmdebstrap", *options, "bookworm", root], check=True)
     subprocess.run(["chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", USER], check=True)
@@ -59,9 +59,9 @@ def make_root(root):
 
 
 def as_user(root, line):
-    """Return the command that runs a line in a login shell of the user, in the clone if there is one.
+    """Return the command that runs a line in a login shell of the user.
 
-    All processes of it end with it.
+    It runs in the clone if there is one. All processes of it end with it.
     """
     settings = [f"{name}={value}" for name, value in os.environ.items() if PASSED_ON.fullmatch(name)]
     line = f"cd galaxy-edge 2>/dev/null; {line}"
@@ -121,7 +121,10 @@ def follow(root, report=print):
 
 
 def _wait_for(address, server, log, minimum=1, patience=600):
-    """Return the body at an address, once it has the minimum of bytes; ``[]`` is an empty list of events."""
+    """Return the body at an address, once it has the minimum of bytes.
+
+    A list of events without any is ``[]``.
+    """
     end = time.monotonic() + patience
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=30) as answer:
