@@ -78,16 +78,16 @@ def measure_depth(light: np.ndarray, wcs: Wcs, catalogue: Tycho2, pedestal: floa
     if not math.isfinite(fwhm):
         unknown = math.nan
         return Photometry(0, unknown, unknown, unknown, unknown, unknown, level, unknown, unknown)
-    flat = light - _background(light, max(32, round(8 * fwhm)))
+    flat = light - sky_background(light, max(32, round(8 * fwhm)))
     spread = 1.4826 * float(np.median(np.abs(flat[::3, ::3])))
     sigma = fwhm / _FWHM
     filtered, noise = _filtered(flat, sigma)
-    xy, magnitude = _catalogued(wcs, catalogue, margin=4 * fwhm)
-    peaks = _peaks(flat, filtered, xy, _saturation(light) - level)
-    usable = np.isfinite(peaks) & (peaks > 2 * SIGMAS * noise) & _isolated(xy, magnitude, 5 * fwhm)
+    xy, magnitude = catalogued_pixels(wcs, catalogue, margin=4 * fwhm)
+    peaks = star_peaks(flat, filtered, xy, saturation_level(light) - level)
+    usable = np.isfinite(peaks) & (peaks > 2 * SIGMAS * noise) & isolated_stars(xy, magnitude, 5 * fwhm)
     chosen = np.flatnonzero(usable)[:MAX_STARS]
     zeros = magnitude[chosen] + 2.5 * np.log10(peaks[chosen])
-    zero, error, kept = _clipped_median(zeros)
+    zero, error, kept = clipped_median(zeros)
     if kept < MIN_STARS:
         return Photometry(kept, math.nan, math.nan, math.nan, fwhm * wcs.scale, elongation, level, spread, math.nan)
     limit = zero - 2.5 * math.log10(SIGMAS * noise)
@@ -113,7 +113,7 @@ def pedestal_of(header: Mapping[str, Any]) -> float | None:
     return _PEDESTALS.get(str(header.get("INSTRUME", "")).strip())
 
 
-def _background(light: np.ndarray, side: int) -> np.ndarray:
+def sky_background(light: np.ndarray, side: int) -> np.ndarray:
     """Return the sky of a frame: medians of tiles of `side` pixels, interpolated."""
     height, width = light.shape
     rows, columns = max(1, height // side), max(1, width // side)
@@ -141,7 +141,7 @@ def _filtered(flat: np.ndarray, sigma: float) -> tuple[np.ndarray, float]:
     return filtered - np.float32(middle), float(1.4826 * np.median(np.abs(below)))
 
 
-def _catalogued(wcs: Wcs, catalogue: Tycho2, margin: float) -> tuple[np.ndarray, np.ndarray]:
+def catalogued_pixels(wcs: Wcs, catalogue: Tycho2, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels (N, 2) and magnitudes (N,) of a frame's stars, brightest first."""
     stars = catalogue.within(*wcs.centre, wcs.radius)
     xy = wcs.to_pixels(np.stack([stars.ra, stars.dec], axis=1))
@@ -149,7 +149,7 @@ def _catalogued(wcs: Wcs, catalogue: Tycho2, margin: float) -> tuple[np.ndarray,
     return xy[inside], stars.magnitude[inside]
 
 
-def _peaks(flat: np.ndarray, filtered: np.ndarray, xy: np.ndarray, saturation: float) -> np.ndarray:
+def star_peaks(flat: np.ndarray, filtered: np.ndarray, xy: np.ndarray, saturation: float) -> np.ndarray:
     """Return the filtered frame's values at the peaks of stars: (N,).
 
     NaN for saturated ones.
@@ -178,7 +178,7 @@ def _vertex(part: np.ndarray) -> float:
     return float(height)
 
 
-def _isolated(xy: np.ndarray, magnitude: np.ndarray, distance: float) -> np.ndarray:
+def isolated_stars(xy: np.ndarray, magnitude: np.ndarray, distance: float) -> np.ndarray:
     """Return which stars (N,) have no other of similar brightness near them."""
     if len(xy) < 2:
         return np.ones(len(xy), bool)
@@ -188,7 +188,7 @@ def _isolated(xy: np.ndarray, magnitude: np.ndarray, distance: float) -> np.ndar
     return np.asarray(~(near & similar).any(axis=1))
 
 
-def _saturation(light: np.ndarray) -> float:
+def saturation_level(light: np.ndarray) -> float:
     """Return the value from which a peak may be cut.
 
     It is below a flat top of the frame, or 80 percent of 16 bits.
@@ -199,7 +199,7 @@ def _saturation(light: np.ndarray) -> float:
     return max(highest + 1, 1.0) if highest < 52000 else 52000.0
 
 
-def _clipped_median(values: np.ndarray) -> tuple[float, float, int]:
+def clipped_median(values: np.ndarray) -> tuple[float, float, int]:
     """Return median, standard error and number of the values without outliers."""
     for _ in range(3):
         if not len(values):
@@ -227,4 +227,4 @@ def _total_zero_point(flat: np.ndarray, xy: np.ndarray, magnitude: np.ndarray, f
         flux = float((part[inside] - np.median(part[ring])).sum())
         if flux > 0:
             zeros.append(float(mag) + 2.5 * math.log10(flux))
-    return _clipped_median(np.array(zeros))[0]
+    return clipped_median(np.array(zeros))[0]
