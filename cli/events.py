@@ -16,6 +16,7 @@ from ..runtime.system.address import printable_name
 from ..runtime.system.output_text import json_line
 from ..runtime.system.utc_time import utc_text
 from .options import COUNT, FOLDER, Number
+from .sky.candidates import candidates
 from .sky.event_objects import near_options, sky_query
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ def _query_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.group()
 def events() -> None:
     """List, look up, export, prune and back up events."""
+
+
+events.add_command(candidates)
 
 
 @events.command("list")

@@ -29,7 +29,15 @@ from .options import (
     Number,
     option_group,
 )
-from .service_options import mqtt_config, notify_config, service_options, sky_config, sky_options, web_config
+from .service_options import (
+    mqtt_config,
+    notify_config,
+    service_options,
+    sky_config,
+    sky_options,
+    watch_config,
+    web_config,
+)
 from .terminal.quick_exit import discard_unread_output, discarded, request_quick_exit
 
 if TYPE_CHECKING:
@@ -181,7 +189,8 @@ def _config(options: dict[str, Any]) -> RunConfig:
     options["models"] = models_folder(options["models"], options.pop("size"), profile.network)
     web, mqtt, notify = web_config(options), mqtt_config(options), notify_config(options)
     del options["place"]
-    return RunConfig(web=web, mqtt=mqtt, notify=notify, sky=sky_config(options), **options)
+    watch = watch_config(options)
+    return RunConfig(web=web, mqtt=mqtt, notify=notify, sky=sky_config(options), watch=watch, **options)
 
 
 def models_folder(folder: Path | None, size: str | None, suggested: str) -> Path | None:

@@ -12,7 +12,7 @@ from .options import BROKER, FILE, FOLDER, NOTIFY, PLACE, SERVER, SIZE, TOPIC, C
 
 if TYPE_CHECKING:
     from ..runtime.notify.config import NotifyConfig
-    from ..runtime.run_config import MqttConfig, SkyConfig, WebConfig
+    from ..runtime.run_config import MqttConfig, SkyConfig, WatchConfig, WebConfig
     from ..sky.hints import Hints
 
 
@@ -57,6 +57,19 @@ sky_options = option_group(
     click.option(
         "--solve-every", type=Number(0.1, 1440), default=5.0, show_default=True, metavar="MINUTES",
         help="Check the position by the stars, and solve again where they disagree.",
+    ),
+    click.option(
+        "--watch-new", is_flag=True,
+        help="Compare stacks with a reference of the same field, and list what is new near a known galaxy as a "
+        "candidate to be checked. Best with --stack 16.",
+    ),
+    click.option(
+        "--references", type=FOLDER, metavar="FOLDER",
+        help="Folder of the references of --watch-new; default: OUT/references.",
+    ),
+    click.option(
+        "--watch-stacks", type=click.IntRange(2, 20), default=3, show_default=True, metavar="N",
+        help="Number of independent stacks that must show a candidate.",
     ),
 )  # fmt: skip
 
@@ -216,6 +229,18 @@ def sky_config(options: dict[str, Any]) -> SkyConfig:
         return SkyConfig(solve, interval=interval)
     hints = hints_of(options)
     return SkyConfig(solve, hints.ra, hints.dec, hints.radius, hints.scale, interval)
+
+
+def watch_config(options: dict[str, Any]) -> WatchConfig | None:
+    """Remove the options of watching from `options`; return its configuration.
+
+    Returns:
+        None without --watch-new.
+    """
+    from ..runtime.run_config import WatchConfig
+
+    is_on, references, stacks = (options.pop(name) for name in ("watch_new", "references", "watch_stacks"))
+    return WatchConfig(references, stacks) if is_on else None
 
 
 def hints_of(options: dict[str, Any]) -> Hints:

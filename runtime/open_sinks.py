@@ -11,7 +11,7 @@ from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
 from .pipeline.sink import Sink, SinkGroup
 from .recording.output_folder import OutputFolder
-from .run_config import MqttConfig, RunConfig
+from .run_config import MqttConfig, RunConfig, WatchConfig
 
 if TYPE_CHECKING:
     from .web.sink import WebSink
@@ -44,6 +44,8 @@ def open_sinks(
     try:
         if output and config.source != "demo":  # its sky is drawn
             sinks += _sky_sinks(config, output, monitor)
+        if output and config.watch:
+            sinks.append(_open_watch(config.watch, config.stack, output))
         if config.web:
             from .web.sink import WebSink
 
@@ -65,6 +67,14 @@ def open_sinks(
         SinkGroup(sinks).close(0, 0)
         raise
     return SinkGroup(sinks), web
+
+
+def _open_watch(watch: WatchConfig, depth: int, output: OutputFolder) -> Sink:
+    from .watch.sink import WatchSink
+
+    folder = watch.references or output.folder / "references"
+    deadline = output.writer.deadline
+    return WatchSink(output.folder, output.info.number, folder, depth, watch.stacks, deadline.limit)
 
 
 def _open_mqtt(mqtt: MqttConfig, output: OutputFolder, monitor: RunMonitor) -> Sink:

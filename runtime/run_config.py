@@ -108,6 +108,22 @@ class SkyConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class WatchConfig:
+    """How something new near galaxies is watched for.
+
+    Attributes:
+        references: folder of the reference images; None for ``references`` in the output folder.
+        stacks: number of independent stacks that must show a candidate, 2 to 20.
+    """
+
+    references: Path | None = None
+    stacks: int = 3
+
+    def __post_init__(self) -> None:
+        _check_range("watch_stacks", self.stacks, 2, 20)
+
+
+@dataclass(frozen=True, eq=False)
 class RunConfig:
     """How to run.
 
@@ -143,6 +159,7 @@ class RunConfig:
         mqtt: where to publish; None for nowhere.
         notify: which services to notify of finds; None for none.
         sky: how the frames' positions on the sky are found.
+        watch: watch for something new near galaxies; None for not.
 
     Raises:
         UsageError: a value is outside its range, or two values exclude each other.
@@ -178,6 +195,7 @@ class RunConfig:
     mqtt: MqttConfig | None = None
     notify: NotifyConfig | None = None
     sky: SkyConfig = SkyConfig()
+    watch: WatchConfig | None = None
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.engine not in ENGINE_NAMES:
@@ -200,6 +218,8 @@ class RunConfig:
                 _check_range(name, value, low, high)
         if not (self.stale_after > 0 and math.isfinite(self.stale_after)):
             raise UsageError(f"stale_after must be a positive number of seconds, not {self.stale_after}")
+        if self.watch and (self.out is None or not self.sky.solve):
+            raise UsageError("to watch for something new needs an output folder and positions on the sky (--solve)")
         if self.out is None and (self.web or self.mqtt or self.notify):
             raise UsageError("the live view, MQTT and notifications need an output folder: events are read from it")
 
@@ -233,6 +253,8 @@ def require_extras(config: RunConfig) -> None:
         (config.web and config.web.tls, "cryptography", "sign"),
         (config.mqtt, "paho", "mqtt"),
         (config.notify, "apprise", "notify"),
+        (config.watch, "pyongc", "sky"),
+        (config.watch, "astropy", "sky"),
     ):
         if is_needed:
             require_extra(module, extra)

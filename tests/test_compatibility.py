@@ -78,7 +78,7 @@ def test_event_file_without_positions_is_migrated(tmp_path):
             (1, None, None),
             (2, None, None),
         ]
-        assert database.execute("PRAGMA user_version").fetchone() == (5,)
+        assert database.execute("PRAGMA user_version").fetchone() == (6,)
 
 
 def test_old_frame_log_conforms_to_the_schema():

@@ -12,7 +12,7 @@ from ..system.utc_time import file_stamp
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_TIMEOUT = 10.0
 """Seconds to wait while another program has locked the file."""
 _RUN = """
@@ -68,6 +68,17 @@ CREATE TABLE sky_object (
 """
 # Settings of the run as JSON, without addresses, paths and passwords; "" for runs of earlier versions.
 _SINCE_4 = "ALTER TABLE run ADD COLUMN settings TEXT NOT NULL DEFAULT '';"
+# Something new near a galaxy; see `candidates`.
+_SINCE_5 = """
+CREATE TABLE candidates (
+    id TEXT PRIMARY KEY, run INTEGER NOT NULL, first_time TEXT NOT NULL, last_time TEXT NOT NULL,
+    ra REAL NOT NULL, dec REAL NOT NULL, position_error REAL NOT NULL, magnitude REAL NOT NULL,
+    magnitude_error REAL NOT NULL, galaxy TEXT NOT NULL, offset_east REAL NOT NULL, offset_north REAL NOT NULL,
+    sightings INTEGER NOT NULL, stacks INTEGER NOT NULL, signal REAL NOT NULL, limiting_magnitude REAL NOT NULL,
+    recovered REAL, reference TEXT NOT NULL, folder TEXT NOT NULL
+);
+CREATE INDEX candidates_time ON candidates(first_time);
+"""
 _FROM_1 = """
 ALTER TABLE run ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT '';
@@ -77,11 +88,12 @@ ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
 _MIGRATIONS = {
-    0: _RUN + _EVENT + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4,
-    1: _FROM_1 + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4,
-    2: _SINCE_2 + _SINCE_3 + _SINCE_4,
-    3: _SINCE_3 + _SINCE_4,
-    4: _SINCE_4,
+    0: _RUN + _EVENT + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4 + _SINCE_5,
+    1: _FROM_1 + _SINCE_1 + _SINCE_2 + _SINCE_3 + _SINCE_4 + _SINCE_5,
+    2: _SINCE_2 + _SINCE_3 + _SINCE_4 + _SINCE_5,
+    3: _SINCE_3 + _SINCE_4 + _SINCE_5,
+    4: _SINCE_4 + _SINCE_5,
+    5: _SINCE_5,
 }
 
 

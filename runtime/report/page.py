@@ -10,12 +10,14 @@ from pathlib import Path
 from ... import __version__
 from ...errors import UsageError
 from ...sky.catalogue.in_field import FieldObject
+from ..events.candidates import CandidateRow, query_candidates
 from ..events.event_row import EventRow
 from ..events.field_table import read_field
 from ..events.queries import Query, query_events
 from ..events.runs import RunRow, query_runs
 from ..system.utc_time import utc_now
 from .all_sky import all_sky_map
+from .candidates import candidates_section
 from .curves import altitude_curves, frame_curves
 from .depth import NightDepth, depth_section, read_depth
 from .faults import faults_of_night, faults_section
@@ -47,6 +49,7 @@ class NightData:
         depth: measured in its solved frames.
         field: catalogued objects in them.
         place: of the telescope, None if unknown.
+        candidates: something new near galaxies, first seen in it.
     """
 
     night: Night
@@ -57,6 +60,7 @@ class NightData:
     depth: NightDepth
     field: list[FieldObject]
     place: Place | None
+    candidates: Sequence[CandidateRow] = ()
 
 
 def latest_night(folder: Path, place: Place | None = None) -> Night:
@@ -89,7 +93,8 @@ def read_night(folder: Path, night: Night, place: Place | None = None) -> NightD
     runs = [run for run in query_runs(folder) if run.number in numbers]
     depth = read_depth(folder, night.since, night.until)
     field = read_field(folder, night.since, night.until)
-    return NightData(night, folder, runs, events, frames, depth, field, place)
+    candidates = query_candidates(folder, night.since, night.until)
+    return NightData(night, folder, runs, events, frames, depth, field, place, candidates)
 
 
 def night_report(folder: Path, name: str | None = None, place: Place | None = None) -> tuple[Night, str]:
@@ -120,6 +125,7 @@ def report_page(data: NightData, is_served: bool = False) -> str:
     faults = faults_of_night(data.folder, data.runs, data.events, data.frames)
     parts = [
         _figures(data, objects, len(faults)),
+        candidates_section(data.folder, data.candidates, is_served),
         section("Sky", sky_maps(objects) + all_sky_map(objects) + known_objects(data.field), "sky"),
         gallery(data.folder, objects, is_served),
         altitude_curves(objects, data.place),

@@ -11,7 +11,7 @@ from ..photometry import SIGMAS, catalogued_pixels, clipped_median, isolated_sta
 from ..tycho2 import Tycho2
 from .difference import Difference
 
-MIN_STARS = 3
+MIN_STARS = 2
 """Minimum number of stars for a zero point."""
 
 

@@ -29,7 +29,7 @@ SUB_FLOORS = {
         ("tracking", "inference", "sources", "astrometry"),
         ("events",),
         ("recording",),
-        ("monitoring", "report"),
+        ("monitoring", "report", "watch"),
         ("pipeline", "web", "mqtt", "notify"),
         ("doctor", "run_config", "fleet", "frame_report"),
         ("open_sinks", "run_settings"),
