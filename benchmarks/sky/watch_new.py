@@ -1,4 +1,4 @@
-"""Measure which new stars near galaxies are found, and how often there is a false alarm.
+"""Measure which new stars near galaxies are found, and the false alarms.
 
 ``python -m galaxy_edge.benchmarks.sky.watch_new --share report --out watch-new.json``
 ``python -m galaxy_edge.benchmarks.sky.watch_new --frames seestar_subs/m94_night1.zip --out watch-new-real.json``
@@ -57,7 +57,7 @@ _START = datetime.datetime(2026, 3, 20, 22, tzinfo=datetime.UTC)
 
 @dataclass
 class Counts:
-    """Stars that were put in and found, by step and whether in a core; false detections and alarms."""
+    """Stars put in and found, by step and part; false detections and alarms."""
 
     found: dict[tuple[float, bool], list[int]] = field(default_factory=dict)
     stacks: int = 0
@@ -186,7 +186,7 @@ def simulated_field(name: str, telescope: str, seed: int, threshold: float, only
 
 
 def real_frames(path: Path, splits: int, seed: int, threshold: float) -> Counts:
-    """Measure real frames of a galaxy: a zip of raw FITS files, which are solved first."""
+    """Measure real frames of a galaxy: a zip of raw FITS files."""
     found = RealFrames(solved_images(path), seed)
     counts = Counts()
     for number, (reference, groups) in enumerate(found.splits(splits, 8, 4)):

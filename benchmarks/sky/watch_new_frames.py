@@ -25,7 +25,7 @@ def add_stars(
     light: np.ndarray, wcs: Wcs, radec: np.ndarray, flux: float, fwhm: float, rng: np.random.Generator | None,
     unit: float,
 ) -> None:  # fmt: skip
-    """Add stars to an image in place, with their photon noise where there is a generator."""
+    """Add stars to an image in place; with photon noise if there is a generator."""
     height, width = light.shape
     for x, y in wcs.to_pixels(radec).tolist() if len(radec) else []:
         stamp, x0, y0 = star_stamp(x, y, fwhm, (0.0, 0.0), 9)

@@ -74,7 +74,7 @@ def save_candidate(path: Path, row: CandidateRow) -> None:
 
 
 def query_candidates(folder: Path, since: str = "", before: str = "9") -> list[CandidateRow]:
-    """Return the candidates first seen from `since` to before `before` (UTC, ISO 8601), in this order.
+    """Return the candidates first seen in a time (UTC, ISO 8601), in its order.
 
     Raises:
         UsageError: the folder has no event file, or it cannot be read.

@@ -1,1 +1,1 @@
-"""Watch for something new near galaxies: references on disk, candidates in the output folder."""
+"""Watch for something new near galaxies: references and candidates."""

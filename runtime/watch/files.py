@@ -1,4 +1,4 @@
-"""The files of a candidate: cut-outs as PNG and FITS, and a report for a person to check."""
+"""The files of a candidate: cut-outs as PNG and FITS, and a report."""
 
 from __future__ import annotations
 

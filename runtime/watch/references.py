@@ -60,14 +60,14 @@ class Reference:
     last: datetime.datetime
 
     def is_collecting(self, time: datetime.datetime) -> bool:
-        """Return whether a stack of this time becomes a part of it, rather than being compared with it."""
+        """Return whether a stack of this time becomes a part of it."""
         if self.stacks < MIN_STACKS:
             return True
         return abs(time - self.last) < NIGHT_GAP
 
 
 def camera_of(header: Mapping[str, Any]) -> str:
-    """Return what references are kept apart by: camera, telescope and filter of FITS keywords."""
+    """Return camera, telescope and filter of FITS keywords as one text."""
     words = [str(header.get(key, "")).strip() for key in ("INSTRUME", "TELESCOP", "FILTER")]
     return " ".join(dict.fromkeys(word for word in words if word))[:60] or "camera"
 
@@ -94,7 +94,7 @@ class ReferenceFolder:
                 logger.warning("%s; it is ignored", error)
 
     def find(self, wcs: Wcs, camera: str) -> Reference | None:
-        """Return the reference of a field; None if there is none of this camera and scale."""
+        """Return the reference of a field, camera and scale; None for none."""
         best: tuple[float, Reference] | None = None
         for item in self.references:
             if item.camera != camera or not 0.95 < item.wcs.scale / wcs.scale < 1.05:

@@ -11,7 +11,7 @@ from .files import FOLDER
 
 
 def candidate_row(candidate: Candidate, run: int, reference: str) -> CandidateRow:
-    """Return the row of a candidate; its id has the time and place of the first sighting of this run.
+    """Return the row of a candidate.
 
     Args:
         candidate: of a field.

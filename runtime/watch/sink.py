@@ -1,7 +1,7 @@
 """Watch for something new near known galaxies, in a thread of its own.
 
 Each stack that has no frame in common with the one before becomes a part of the reference of its field, or is compared
-with it. Whatever goes wrong is a sentence in the log, once a cause; the run goes on.
+with it. Whatever goes wrong is a sentence in the log, once a cause; the run continues.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class _Stack(NamedTuple):
 
 
 class WatchSink:
-    """A sink that compares stacks with references. A frame without a position costs nothing.
+    """A sink that compares stacks with references.
+
+    A frame without a position costs nothing.
 
     Args:
         folder: the output folder; run: number of the run.

@@ -1,4 +1,4 @@
-"""Artificial stars in the stacks of a night: which share of real ones would have been found?
+"""Artificial stars: which share of new ones would a night have found?
 
 A star is added to the difference, which is the same as to add it to the stack before: the kernel is that of the real
 stars. Its photon noise is left out, which is much smaller than that of the sky for faint stars.
@@ -78,7 +78,7 @@ class ArtificialStars:
             self.found[number] += _are_found(find_new(changed, self._region, threshold), self.positions)
 
     def share(self, magnitude: float, needed: int) -> float:
-        """Return which share of stars of a magnitude were found in at least `needed` stacks."""
+        """Return which share of stars of a magnitude `needed` stacks or more show."""
         if not self.found.size:
             return math.nan
         shares = (self.found >= needed).mean(axis=1)

@@ -39,7 +39,7 @@ class Calibration:
 
 
 def calibrate(difference: Difference, catalogue: Tycho2) -> Calibration | None:
-    """Return the magnitudes of a difference; None if there are too few catalogued stars."""
+    """Return the magnitudes of a difference; None with too few catalogued stars."""
     xy, magnitude = catalogued_pixels(difference.wcs, catalogue, margin=6 * difference.sigma)
     if not len(xy):
         return None

@@ -37,7 +37,7 @@ class Sighting:
 
 @dataclass(frozen=True, eq=False)
 class Cutouts:
-    """The surroundings of a candidate, all (h, w) float32, north and east as in the reference."""
+    """The surroundings of a candidate, all (h, w) float32."""
 
     reference: np.ndarray
     new: np.ndarray

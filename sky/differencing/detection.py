@@ -1,4 +1,4 @@
-"""Find new stars in a difference: shaped like stars, positive, and not errors of it."""
+"""Find new stars in a difference: shaped like stars, and not its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Detection:
 
 
 def star_template(sigma: float, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
-    """Return a star (n, n) of peak 1 whose centre is off the middle pixel's by dx, dy."""
+    """Return a star (n, n) of peak 1, off the middle pixel's centre by dx, dy."""
     radius = max(3, math.ceil(3 * sigma))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return np.asarray(np.exp(-0.5 * ((x - dx) ** 2 + (y - dy) ** 2) / sigma**2), np.float32)

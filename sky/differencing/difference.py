@@ -44,7 +44,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """What a stack has and its reference has not; all arrays (h, w) on the pixels of the reference.
+    """What a stack has and its reference has not, on the reference's pixels.
 
     Attributes:
         wcs: of the reference.

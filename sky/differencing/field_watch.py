@@ -98,7 +98,7 @@ class FieldWatch:
         return StackResult(len(found), candidates, calibration.limit, part, calibration)
 
     def recovered(self, magnitude: float) -> float:
-        """Return the share of artificial stars of a magnitude that this night's stacks show; NaN if unknown."""
+        """Return the share of artificial stars that are found; NaN if unknown."""
         return self._artificial.share(magnitude, self._needed) if self._artificial else math.nan
 
     def _known_stars(self) -> np.ndarray:

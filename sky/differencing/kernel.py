@@ -1,4 +1,4 @@
-"""The kernel that gives the stars of a reference the shape that they have in an image.
+"""The kernel that gives a reference's stars their shape in another image.
 
 After Alard & Lupton (1998, ApJ 503, 325): a sum of Gaussians times polynomials, fitted to the pixels of stars. It is
 the same in the whole field.

@@ -1,4 +1,4 @@
-"""The reference of a field: the mean of several stacks on the pixels of the first one."""
+"""The reference of a field: the mean of several aligned stacks."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class SearchArea:
         return bool(inside.any())
 
     def bounds(self, margin: int) -> tuple[int, int, int, int]:
-        """Return x0, y0, x1, y1 of the region with a margin in pixels; all 0 if it is empty."""
+        """Return x0, y0, x1, y1 of the region with a margin; all 0 if empty."""
         rows, columns = np.flatnonzero(self.region.any(axis=1)), np.flatnonzero(self.region.any(axis=0))
         if not len(rows):
             return 0, 0, 0, 0
@@ -83,7 +83,7 @@ class SearchArea:
         )  # fmt: skip
 
     def offset(self, ra: float, dec: float) -> GalaxyOffset | None:
-        """Return the galaxy that a position belongs to: that of which it is the fewest radii away."""
+        """Return the galaxy that a position is the fewest radii away from."""
         best: tuple[float, CatalogueObject] | None = None
         for item in self.galaxies:
             radii = float(_radii(item, np.array([ra]), np.array([dec]))[0])
@@ -98,7 +98,7 @@ class SearchArea:
 
 
 def _axes(item: CatalogueObject) -> tuple[float, float]:
-    """Return semi-major and semi-minor axis in arcsec; a circle if its angle is unknown."""
+    """Return the semi-axes in arcsec; those of a circle if the angle is unknown."""
     major = max(item.major_arcsec or 0.0, MIN_MAJOR)
     minor = major if item.position_angle is None else max(item.minor_arcsec or major, MIN_MAJOR, 0.3 * major)
     return major / 2, minor / 2

@@ -1,4 +1,4 @@
-"""References on disk, and candidates in the output folder: from stacks to the report of the night."""
+"""From stacks to references, candidates and the report of the night."""
 
 import csv
 import datetime
@@ -41,7 +41,7 @@ def wcs(scale=4.0):
 
 
 def stack(seed, more=(), scale=4.0, light=1.0):
-    """Return the light of a stack; `more` has right ascension, declination and magnitude of other stars."""
+    """Return the light of a stack; `more` has position and magnitude of others."""
     image = np.random.default_rng(seed).normal(1000, 4, (SIDE, SIDE))
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     stars = [*zip(RA, DEC, MAGNITUDE, strict=True), *more]
@@ -60,7 +60,7 @@ class Galaxies:
 
 @pytest.fixture
 def out(tmp_path, monkeypatch):
-    """Return an output folder; the star catalogue and the catalogue of galaxies are those of the field."""
+    """Return an output folder; both catalogues are those of the field."""
     write_star_index(tmp_path / "stars.fits", RA, DEC, MAGNITUDE)
     monkeypatch.setenv("GALAXY_EDGE_TYCHO2", str(tmp_path / "stars.fits"))
     monkeypatch.setattr(combined, "open_catalogue", lambda *_: Galaxies())

@@ -40,7 +40,7 @@ class Sky:
         return Stars(self.ra[:40], self.dec[:40], self.magnitude[:40])
 
     def image(self, wcs, seed, more=(), sigma=1.1):
-        """Return an image with its noise; `more` has right ascension, declination and magnitude of other stars."""
+        """Return an image with noise; `more` has position and magnitude of others."""
         rng = np.random.default_rng(seed)
         light = rng.normal(1000, NOISE, (wcs.height, wcs.width)).astype(np.float32)
         y, x = np.mgrid[: wcs.height, : wcs.width] + 0.5
