@@ -52,3 +52,9 @@ def parse_position(text: str) -> tuple[float, float] | None:
     if not (0.0 <= ra <= 360.0 and abs(dec) <= 90.0):
         raise UsageError(f"'{text}' is not on the sky: right ascension is 0 to 360 degrees, declination -90 to 90")
     return ra % 360.0, dec
+
+
+def ra_text(ra: float) -> str:
+    """Write a right ascension as ``12h50m53.1s``."""
+    tenths = round(ra % 360.0 / 15.0 * 36_000) % 864_000
+    return f"{tenths // 36_000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"

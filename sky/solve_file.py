@@ -16,6 +16,7 @@ from ..errors import ImageError, UserError
 from ..files import atomic_path
 from ..models.images.decoder import DecodedImage, decode_image
 from ..models.images.headers import FITS_SUFFIXES
+from .coordinates import ra_text
 from .hints import Hints, hints_from
 from .solution import Solution
 from .solve import SECONDS, SolveError, make_field, solve
@@ -190,7 +191,6 @@ def describe(solution: Solution) -> str:
 
 def format_position(ra: float, dec: float) -> str:
     """Return a position as hours, minutes and seconds: ``12h51m07.2s +41d07m06s``."""
-    tenths = round(ra / 15 * 36_000) % (24 * 36_000)
     seconds = round(abs(dec) * 3600)
-    hours = f"{tenths // 36_000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
-    return f"{hours} {'-' if dec < 0 else '+'}{seconds // 3600:02d}d{seconds // 60 % 60:02d}m{seconds % 60:02d}s"
+    sign = "-" if dec < 0 and seconds else "+"
+    return f"{ra_text(ra)} {sign}{seconds // 3600:02d}d{seconds // 60 % 60:02d}m{seconds % 60:02d}s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import click
 from ...devices.toml_lines import did_you_mean
 from ...errors import UsageError
 from ..options import PROFILE
+
+logger = logging.getLogger(__name__)
 
 
 @click.group()
@@ -45,6 +48,7 @@ def install(
 
     files = dict(map(_credential, credentials))
     _check_run_options(arguments, files)
+    _warn_of_secrets(arguments)
     text = unit_text(arguments, profile_for(device), files, manage.existing_groups())
     if dry_run:
         click.echo(text, nl=False)
@@ -119,6 +123,20 @@ def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path])
         elif variable == "GALAXY_EDGE_RUN_CAMERA":  # required, and only root may read it
             given += ["--camera", "demo"]
     run.make_context("galaxy-edge run", given)
+
+
+def _warn_of_secrets(arguments: tuple[str, ...]) -> None:
+    """Warn of an address with a password or token, which the unit would show."""
+    from ...runtime.system.address import redact_credentials
+
+    for text in arguments:
+        address = text.partition("=")[2] if text.startswith("--") else text
+        if "://" in address and redact_credentials(address) != address:
+            logger.warning(
+                "every user can read the unit, and %s in it may hold a password or token: put it in a file, and give "
+                "--credential, e.g. GALAXY_EDGE_RUN_NOTIFY=/etc/galaxy-edge/notify",
+                redact_credentials(address),
+            )
 
 
 def _flag(option: click.Parameter) -> str:

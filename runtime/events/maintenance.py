@@ -68,5 +68,6 @@ def backup_events(folder: Path, target: Path) -> int:
         staged.unlink(missing_ok=True)
         raise UsageError(f"'{target}' cannot be written: {error}") from None
     except OSError as error:
+        staged.unlink(missing_ok=True)
         raise UsageError(f"'{target}' cannot be written: {error.strerror}") from None
     return count

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...sky.catalogue.in_field import FieldObject, field_text, ranked
+from ...sky.coordinates import ra_text
 from .markup import table, text
-from .sky_position import angle_text, dec_text, ra_text
+from .sky_position import angle_text, dec_text
 
 MAX_ROWS = 60
 

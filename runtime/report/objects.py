@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...models.naming import display_name
+from ...sky.coordinates import ra_text
 from ...sky.position import SkyPosition
 from ..events.event import OBJECT
 from ..events.event_row import EventRow
 from ..tracking.track import DUPLICATE
-from .sky_position import angle_text, dec_text, ra_text
+from .sky_position import angle_text, dec_text
 
 
 @dataclass(frozen=True)

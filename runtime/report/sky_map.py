@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...sky.angles import separation
+from ...sky.coordinates import ra_text
 from .markup import text
 from .objects import NightObject
-from .sky_position import angle_text, dec_text, mean_position, project, ra_text
+from .sky_position import angle_text, dec_text, mean_position, project
 
 SIDE = 420
 """Width and height of a map in its own units."""

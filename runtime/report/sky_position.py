@@ -59,12 +59,6 @@ def mean_position(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
 
 
-def ra_text(ra: float) -> str:
-    """Write a right ascension as ``12h50m53.1s``."""
-    tenths = round(ra % 360.0 / 15.0 * 36_000) % 864_000
-    return f"{tenths // 36_000:02d}h{tenths // 600 % 60:02d}m{tenths % 600 / 10:04.1f}s"
-
-
 def dec_text(dec: float) -> str:
     """Write a declination as ``+41°07′13″``."""
     seconds = round(abs(dec) * 3600)

@@ -103,6 +103,19 @@ def test_a_dry_run_prints_the_unit():
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_secret"),
+    [
+        (["--camera", "demo", "--mqtt=mqtt://me:hush@broker"], True), (["--camera", "rtsp://me:hush@10.0.0.2/h"], True),
+        (["--camera", "rtsp://10.0.0.2/stream1", "--mqtt", "mqtt://broker"], False),
+    ],
+)  # fmt: skip
+def test_a_password_in_the_unit_is_warned_of(arguments, is_secret):
+    """Every user can read a unit."""
+    done = galaxy_edge_in_process("service", "install", "--dry-run", *arguments)
+    assert ("every user can read the unit" in done.stderr) == is_secret and "hush" not in done.stderr
+
+
 def test_a_computer_without_systemd_and_other_users_are_refused(monkeypatch):
     monkeypatch.setattr(manage.Path, "is_dir", lambda path: False)
     with pytest.raises(UsageError, match="not started by systemd"):

@@ -1,5 +1,6 @@
 """Copying an event file while a run writes, and pruning it."""
 
+import errno
 import json
 import sqlite3
 from contextlib import closing
@@ -71,3 +72,17 @@ def test_pruning_by_age_leaves_events_of_a_run_whose_clock_was_not_set(tmp_path)
         database.execute("UPDATE run SET started = '1970-01-01T00:00:20.000Z'")
     assert prune_events(tmp_path, Query(last_before="2027-01-01"), dry_run=True)["events"] == 0
     assert prune_events(tmp_path, Query(last_before="2027-01-01", run=1), dry_run=True)["events"] == 1
+
+
+def test_a_backup_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    out = output(tmp_path / "out")
+    out.events([track(1, 0, ended=True)])
+    out.close(1, 0)
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("galaxy_edge.runtime.events.maintenance.commit_staged", full)
+    with pytest.raises(UsageError, match="No space left"):
+        backup_events(tmp_path / "out", tmp_path / "copy.sqlite")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.report.night import Place, night_from_name, night_of, parse_place
-from galaxy_edge.runtime.report.sky_position import altitudes, dec_text, mean_position, project, ra_text
+from galaxy_edge.runtime.report.sky_position import altitudes, dec_text, mean_position, project
 from galaxy_edge.sky.angles import separation
+from galaxy_edge.sky.coordinates import ra_text
 
 
 def test_altitudes_agree_with_astropy():
