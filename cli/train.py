@@ -157,6 +157,20 @@ def train_classifier(
 )
 @click.option("--raw-share", type=click.FloatRange(0, 1), help="Share of scenes like raw exposures; default: 0.8.")
 @click.option(
+    "--teacher",
+    type=FOLDER,
+    help="Bundle of a detector with the same input size and anchors: its boxes and scores, averaged over the four "
+    "flips of each scene, are targets too.",
+)
+@click.option(
+    "--hard-share",
+    type=click.FloatRange(0, 1),
+    help="Share of scenes in which the teacher finds something that is no galaxy; default: 0.",
+)
+@click.option(
+    "--deep-fields", type=click.FloatRange(0, 1), help="Share of scenes with many small galaxies; default: 0.07."
+)
+@click.option(
     "--folds", type=click.IntRange(min=2), help="Cross-validate: train N networks, each without one fold of the images."
 )
 @click.option("--skip-invalid", is_flag=True, help="Leave invalid labels and images out, and report their number.")

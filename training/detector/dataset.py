@@ -19,6 +19,7 @@ from ..data.splits import data_hash, is_held_out
 from ..scenes.close_ups import CLOSE_UPS
 from ..scenes.generator import SceneSource
 from .anchor_matching import assign_targets
+from .teacher import DetectorTeacher
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """Data sets to train on; the last is labelled by the user. `lco_messier` is excluded by its licence, and serves as an
@@ -123,10 +124,14 @@ class SceneBatches:
         anchors: (N, 4) from `models.decode.anchor_grid`.
         positions: positions in a batch to generate: all, or a worker's part.
         seed: of the draws.
+
+    Attributes:
+        teacher: adds soft targets to the batches of `run`; None: none.
     """
 
     def __init__(self, generator: SceneSource, anchors: np.ndarray, positions: range, seed: int) -> None:
         self.generator, self.anchors, self.positions, self.seed = generator, anchors, positions, seed
+        self.teacher: DetectorTeacher | None = None
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Generate batch `step`.
@@ -141,15 +146,22 @@ class SceneBatches:
         targets, deltas = zip(*matched, strict=True)
         return np.stack([scene.image for scene in scenes]), np.stack(targets), np.stack(deltas)
 
-    def run(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield the batches from `begin` up to but not including `end`."""
+    def _make_taught(self, step: int) -> tuple[np.ndarray, ...]:
+        batch = self.make(step)
+        return (*batch, *self.teacher.soft_targets(batch[0])) if self.teacher else batch
+
+    def run(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the batches from `begin` up to but not including `end`.
+
+        With a teacher, its scores (B, N) and deltas (B, N, 4) follow the arrays of `make`.
+        """
         with ThreadPoolExecutor(2) as pool:
-            ahead = {step: pool.submit(self.make, step) for step in range(begin, min(begin + 4, end))}
+            ahead = {step: pool.submit(self._make_taught, step) for step in range(begin, min(begin + 4, end))}
             try:
                 for step in range(begin, end):
                     batch = ahead.pop(step).result()
                     if step + 4 < end:
-                        ahead[step + 4] = pool.submit(self.make, step + 4)
+                        ahead[step + 4] = pool.submit(self._make_taught, step + 4)
                     yield batch
             finally:
                 for waiting in ahead.values():

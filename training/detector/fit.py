@@ -24,8 +24,10 @@ from .dataset import SceneBatches, split
 from .distributed import Workers, WorkersError
 from .evaluation import calibration_set, evaluation_set, score
 from .feature_distillation import FeatureDistillation
+from .hard_scenes import HardScenes, find_hard_scenes
 from .raw_data import PooledBatches, RawSkies, join_raw_evaluation, raw_calibration, read_raw_skies, with_raw_scenes
 from .settings import DetectorSettings
+from .teacher import DetectorTeacher, load_teacher
 from .tflite_weights import load_exported
 from .trainer import DetectorTrainer
 
@@ -71,14 +73,16 @@ def train(
     skies = read_raw_skies(settings.raw_frames) if settings.raw_frames else None
     if skies:
         record |= {"raw_frames": skies.record}
+    teacher = load_teacher(settings.teacher, settings) if settings.teacher else None
+    plain = settings.plain() | ({"teacher": teacher.identity} if teacher else {})
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
-        previous = load_resumable_record(out, "detect", settings.plain(), record, resume)
+        previous = load_resumable_record(out, "detect", plain, record, resume)
         if previous and previous.is_finished and previous.settings["epochs"] == settings.epochs:
             return previous
-        run = RunFolder(out, "detect", settings.plain(), record, resume)
+        run = RunFolder(out, "detect", plain, record, resume)
         with workers.explain_failures():
-            training = _Training(run, settings, train_samples, held_out, skies, positions, workers, report)
+            training = _Training(run, settings, train_samples, held_out, skies, teacher, positions, workers, report)
             training.restore()
             training.run_epochs()
             return training.finish()
@@ -97,6 +101,7 @@ class _Training:
         train_samples: list[Sample],
         held_out: list[Sample],
         skies: RawSkies | None,
+        teacher: DetectorTeacher | None,
         positions: range,
         workers: Workers,
         report: Report | None,
@@ -112,10 +117,14 @@ class _Training:
         import tf_keras
 
         self.anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        processed = SceneGenerator(train_samples, settings.size)
+        processed = SceneGenerator(train_samples, settings.size, settings.deep_fields)
         generator: SceneSource = with_raw_scenes(processed, skies.training, settings.raw_share) if skies else processed
+        if teacher and settings.hard_share:
+            numbers = find_hard_scenes(generator, teacher, settings.seed, run.record.data["hash"])
+            generator = HardScenes(generator, numbers, settings.seed, settings.hard_share)
         batches = PooledBatches if skies else SceneBatches
         self.batches = batches(generator, self.anchors, positions, settings.seed)
+        self.batches.teacher = teacher
         write_scene_sheet(generator, settings.seed, run.folder / "scenes.png")
         self.evaluation = evaluation_set(held_out, settings.size, settings.seed)
         if skies:
@@ -215,6 +224,7 @@ class _Training:
         The calibration inputs are written too.
         """
         trainer, settings, folder = self.trainer, self.settings, self.run.folder
+        self.batches.teacher = None  # not needed to estimate statistics
         if settings.patience:
             trainer.take_best(self.best_file)
         with trainer.averaged():

@@ -39,6 +39,9 @@ class DetectorSettings:
             are always kept. 0: train to the end and keep the last weights.
         raw_frames: folder of raw exposures, see `raw_frames.read_raw_frames`: a share `raw_share` (0..1) of the scenes
             is drawn like them; None: none.
+        teacher: bundle whose outputs, averaged over flips, are soft targets too, see `teacher`; None: none.
+        hard_share: share (0..1) of scenes in which the teacher finds something false, see `hard_scenes`.
+        deep_fields: share (0..1) of scenes with many small galaxies; None: the usual share.
         folds, fold: number of folds and the one to hold out, from 0; 0 folds: hold out a tenth.
     """
 
@@ -66,6 +69,9 @@ class DetectorSettings:
     patience: int = 0
     raw_frames: Path | None = None
     raw_share: float = 0.8
+    teacher: Path | None = None
+    hard_share: float = 0.0
+    deep_fields: float | None = None
     folds: int = 0
     fold: int = 0
 
@@ -89,8 +95,11 @@ class DetectorSettings:
             raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in 0..1, not {self.ema}")
-        if not 0 <= self.raw_share <= 1:
-            raise ValueError(f"raw_share must be in 0..1, not {self.raw_share}")
+        for name in ("raw_share", "hard_share", "deep_fields"):
+            if not 0 <= (getattr(self, name) or 0.0) <= 1:
+                raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
+        if self.hard_share and not self.teacher:
+            raise ValueError("hard negatives are what a teacher finds wrongly: --hard-share needs --teacher")
         if self.patience < 0:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
         if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:

@@ -14,7 +14,10 @@ from . import networks as ssd
 from .feature_distillation import FeatureDistillation
 
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
-DISTILLATION_WEIGHT = 0.5
+DISTILLATION_WEIGHT, TEACHER_WEIGHT = 0.5, 1.0
+MIN_TAUGHT_BOX, MAX_TAUGHT_BACKGROUND = 0.3, 0.2
+"""Scores of a teacher: minimum for its box to be learnt, and maximum for its score to be learnt where the labels say
+that there is no galaxy: above it the teacher is wrong."""
 
 
 class DetectorTrainer:
@@ -71,9 +74,10 @@ class DetectorTrainer:
         losses = self.strategy.run(self._step, batch)
         return [self.strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None) for loss in losses]
 
-    def _step(self, images: Any, target: Any, deltas: Any, rate: Any, decay: Any) -> tuple[Any, Any]:
+    def _step(self, images: Any, target: Any, deltas: Any, *rest: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
+        *soft, rate, decay = rest
         positive = tf.cast(target == 1, tf.float32)
         counted = tf.cast(target >= 0, tf.float32)
         with tf.GradientTape() as tape:
@@ -92,6 +96,8 @@ class DetectorTrainer:
             huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
             box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / count
             loss = class_loss + BOX_WEIGHT * box_loss
+            if soft:
+                loss += TEACHER_WEIGHT * teacher_loss(boxes, logits, target, *soft) / count
             if self.distillation:  # a mean over the batch, so each process contributes its share
                 replicas = tf.distribute.get_replica_context().num_replicas_in_sync
                 loss += DISTILLATION_WEIGHT / replicas * self.distillation.loss(inputs, features)
@@ -146,7 +152,7 @@ class DetectorTrainer:
         deltas, logits = ([local(part[output])[0] for part in parts] for output in (0, 1))
         return np.concatenate(deltas), np.concatenate(logits)
 
-    def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, ...]]) -> None:
         """Replace the moving normalisation statistics by means over batches.
 
         The moving ones lag behind the averaged weights.
@@ -154,10 +160,33 @@ class DetectorTrainer:
         import tensorflow as tf
 
         norms = ssd.batch_norms(self.model)
-        for index, (images, _, _) in enumerate(batches):
+        for index, (images, *_) in enumerate(batches):
             for norm in norms:
                 norm.momentum = index / (index + 1)
             inputs = tf.constant(images, tf.float32)
             self.strategy.run(lambda batch: ssd.raw_outputs(self.model, batch, training=True), (inputs,))
         for norm in norms:
             norm.momentum = 0.9
+
+
+def teacher_loss(boxes: Any, logits: Any, target: Any, scores: Any, deltas: Any) -> Any:
+    """Compute the distance of a network's outputs from its teacher's, summed over the anchors.
+
+    Args:
+        boxes, logits: (B, N, 4) and (B, N) of the network.
+        target: (B, N) int8, see `anchor_matching.assign_targets`.
+        scores, deltas: (B, N) in 0..1 and (B, N, 4) of the teacher.
+
+    Returns:
+        a scalar >= 0: cross entropy of the scores, less that of the teacher's own, and Huber loss of the boxes.
+    """
+    import tensorflow as tf
+
+    counted = tf.cast((target != 0) | (scores <= MAX_TAUGHT_BACKGROUND), tf.float32)
+    certain = tf.clip_by_value(scores, 1e-6, 1 - 1e-6)
+    own = -certain * tf.math.log(certain) - (1 - certain) * tf.math.log(1 - certain)
+    class_loss = counted * (tf.nn.sigmoid_cross_entropy_with_logits(certain, logits) - own)
+    error = tf.abs(boxes - deltas)
+    huber = tf.reduce_mean(tf.where(error < 1, 0.5 * error**2, error - 0.5), axis=2)
+    box_weight = BOX_WEIGHT * counted * tf.where(scores >= MIN_TAUGHT_BOX, scores, 0.0)
+    return tf.reduce_sum(class_loss + box_weight * huber)

@@ -105,6 +105,8 @@ class SceneGenerator:
         samples: galaxies and negatives of one share of a split. Frames without a box are used only if they are
             negatives or close-ups of a galaxy, which is then measured.
         size: side of the scenes in pixels.
+        deep_fields: share of scenes of the kind ``deep_field``, 0..1; None: that of `MIXTURE`. The others keep their
+            proportions.
 
     Attributes:
         kinds: the kinds of scenes that the samples allow.
@@ -114,7 +116,7 @@ class SceneGenerator:
         DataError: there is neither a box nor a frame without galaxies.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+    def __init__(self, samples: Sequence[Sample], size: int, deep_fields: float | None = None) -> None:
         self.size = size
         boxed = [sample for sample in samples if len(sample.boxes) and not has_swallowed(sample)]
         self.survey = [sample for sample in boxed if not sample.complete]
@@ -142,6 +144,10 @@ class SceneGenerator:
             raise DataError("no frame has a usable box or is known to be without galaxies: add labelled frames")
         weights = np.array([MIXTURE[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
+        if deep_fields is not None and "deep_field" in self.kinds:
+            deep = np.array([kind == "deep_field" for kind in self.kinds])
+            self.weights[~deep] *= (1 - deep_fields) / self.weights[~deep].sum()
+            self.weights[deep] = deep_fields
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
         """Draw a scene of a given kind, or of a random one.
