@@ -165,7 +165,7 @@ def train_classifier(
 @click.option(
     "--hard-share",
     type=click.FloatRange(0, 1),
-    help="Share of scenes in which the teacher finds something that is no galaxy; default: 0.",
+    help="Share of scenes in which the teacher finds something that is not a galaxy; default: 0.",
 )
 @click.option(
     "--deep-fields", type=click.FloatRange(0, 1), help="Share of scenes with many small galaxies; default: 0.07."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,12 @@ def train(
         RunError: `out` contains a run and `resume` is not set, or the run has other settings or data; or another
             process writes to it.
     """
-    train_samples, held_out, record = split(read_set(data, skip_invalid), settings.seed, settings.folds, settings.fold)
-    if not train_samples or not held_out:
-        raise DataError(f"{data} holds too few images to train a detector on: {record['sets'] or 'none'}")
-    if not any(len(sample.boxes) for sample in train_samples):
-        raise DataError(f"{data} holds no frame with a usable box to train a detector on")
     if settings.patience and workers.count > 1:
         raise RunError("early stopping is not supported with several processes: omit --patience, or use one")
-    skies = read_raw_skies(settings.raw_frames) if settings.raw_frames else None
-    if skies:
-        record |= {"raw_frames": skies.record}
-    teacher = load_teacher(settings.teacher, settings) if settings.teacher else None
-    plain = settings.plain() | ({"teacher": teacher.identity} if teacher else {})
+    material = _read_material(data, settings, skip_invalid)
+    record, plain = material.record, settings.plain()
+    if material.teacher:
+        plain["teacher"] = material.teacher.identity
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
         previous = load_resumable_record(out, "detect", plain, record, resume)
@@ -82,10 +77,34 @@ def train(
             return previous
         run = RunFolder(out, "detect", plain, record, resume)
         with workers.explain_failures():
-            training = _Training(run, settings, train_samples, held_out, skies, teacher, positions, workers, report)
+            training = _Training(run, settings, material, positions, workers, report)
             training.restore()
             training.run_epochs()
             return training.finish()
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a network is trained and evaluated on, and its record for the run folder."""
+
+    training: list[Sample]
+    held_out: list[Sample]
+    record: dict[str, Any]
+    skies: RawSkies | None
+    teacher: DetectorTeacher | None
+
+
+def _read_material(data: Path, settings: DetectorSettings, skip_invalid: bool) -> _Material:
+    training, held_out, record = split(read_set(data, skip_invalid), settings.seed, settings.folds, settings.fold)
+    if not training or not held_out:
+        raise DataError(f"{data} holds too few images to train a detector on: {record['sets'] or 'none'}")
+    if not any(len(sample.boxes) for sample in training):
+        raise DataError(f"{data} holds no frame with a usable box to train a detector on")
+    skies = read_raw_skies(settings.raw_frames) if settings.raw_frames else None
+    if skies:
+        record |= {"raw_frames": skies.record}
+    teacher = load_teacher(settings.teacher, settings) if settings.teacher else None
+    return _Material(training, held_out, record, skies, teacher)
 
 
 class _Training:
@@ -98,16 +117,14 @@ class _Training:
         self,
         run: RunFolder,
         settings: DetectorSettings,
-        train_samples: list[Sample],
-        held_out: list[Sample],
-        skies: RawSkies | None,
-        teacher: DetectorTeacher | None,
+        material: _Material,
         positions: range,
         workers: Workers,
         report: Report | None,
     ) -> None:
         self.run, self.settings, self.workers, self.report = run, settings, workers, report
-        self.train_samples = train_samples
+        self.train_samples, held_out = material.training, material.held_out
+        skies, teacher = material.skies, material.teacher
         set_threads(settings.threads, opencv_threads=1)
         if report and workers.count > 1:
             label = f"waiting for {', '.join(workers.addresses)}"
@@ -117,7 +134,7 @@ class _Training:
         import tf_keras
 
         self.anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        processed = SceneGenerator(train_samples, settings.size, settings.deep_fields)
+        processed = SceneGenerator(self.train_samples, settings.size, settings.deep_fields)
         generator: SceneSource = with_raw_scenes(processed, skies.training, settings.raw_share) if skies else processed
         if teacher and settings.hard_share:
             numbers = find_hard_scenes(generator, teacher, settings.seed, run.record.data["hash"])

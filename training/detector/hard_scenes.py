@@ -1,4 +1,4 @@
-"""Scenes in which a detector finds something that is no galaxy.
+"""Scenes in which a detector finds something that is not a galaxy.
 
 Globular clusters, planetary nebulae, HII regions and close bright stars are rare among random scenes. A detector that
 was trained on such scenes still takes some of them for galaxies; its next training sees those more often.
@@ -24,7 +24,10 @@ MIN_FALSE_SCORE, MAX_OVERLAP = 0.25, 0.3
 
 
 def has_false_detection(scene: Scene, boxes: np.ndarray, scores: np.ndarray) -> bool:
-    """Return whether one of the detections, boxes (K, 4) and scores (K,), is clearly none of a scene's galaxies."""
+    """Return whether a detection is clearly outside of a scene's galaxies.
+
+    The detections are boxes (K, 4) and scores (K,).
+    """
     boxes = boxes[scores >= MIN_FALSE_SCORE]
     apart = iou_matrix(boxes, scene.boxes).max(axis=1, initial=0.0) < MAX_OVERLAP
     return bool((apart & (share_inside(boxes, scene.ignore) < MAX_OVERLAP)).any())

@@ -1,4 +1,4 @@
-"""Learn from an exported detector whose outputs are averaged over flips of the scene.
+"""Learn from an exported detector whose outputs are averaged over flips.
 
 A network gives slightly different boxes for a scene and its mirror images. Their mean is better than each of them but
 costs four inferences; a network that is trained on the mean has most of the gain in one (Radosavovic et al. 2018,

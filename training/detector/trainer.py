@@ -170,7 +170,9 @@ class DetectorTrainer:
 
 
 def teacher_loss(boxes: Any, logits: Any, target: Any, scores: Any, deltas: Any) -> Any:
-    """Compute the distance of a network's outputs from its teacher's, summed over the anchors.
+    """Compute the distance of a network's outputs from its teacher's.
+
+    It is summed over the anchors.
 
     Args:
         boxes, logits: (B, N, 4) and (B, N) of the network.

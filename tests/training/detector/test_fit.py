@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
+from galaxy_edge.training.detector import fit
 from galaxy_edge.training.detector.distributed import Workers
 from galaxy_edge.training.detector.fit import train
+from galaxy_edge.training.detector.teacher import DetectorTeacher
 from galaxy_edge.training.mobilenet.folded import WeightsError
 from galaxy_edge.training.run import RunError, lock_run_folder
 from helpers.small_detector import SMALL
@@ -23,23 +25,29 @@ def test_two_processes_do_not_train_in_one_folder(sets, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_mobilenet")
-def test_run_is_complete_and_resumes(sets, tmp_path):
+def test_run_is_complete_and_resumes(sets, tmp_path, monkeypatch):
     """The export reads every file of the run folder.
 
-    A finished run must stay unchanged.
+    A finished run must stay unchanged. The run has a teacher, with all that belongs to it.
     """
+    grid = anchor_grid(64, 64, **SMALL.grid)
+    silent = np.zeros((len(grid), 4), np.float32), np.full(len(grid), -5, np.float32)
+    monkeypatch.setattr(fit, "load_teacher", lambda *_: DetectorTeacher(lambda _: silent, grid, "silent"))
+    monkeypatch.setattr(fit, "find_hard_scenes", lambda *_: np.array([2, 3]))
+    taught = dataclasses.replace(SMALL, teacher=tmp_path / "bundle", hard_share=0.5, deep_fields=0.2)
     seen = []
-    first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)
+    first = train(sets, tmp_path / "run", dataclasses.replace(taught, epochs=1), report=seen.append)
     assert len(seen) == 4 and seen[-2]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
     assert cv2.imread(str(tmp_path / "run" / "scenes.png")).shape[1] > 1500  # the sheet of training scenes
     with pytest.raises(RunError, match="resume"):
-        train(sets, tmp_path / "run", SMALL)
-    record = train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append)
+        train(sets, tmp_path / "run", taught)
+    record = train(sets, tmp_path / "run", taught, resume=True, report=seen.append)
+    assert record.settings["teacher"] == "silent", "the network itself, not the name of its folder"
     assert seen[4]["epoch"] == 2 and len(seen) == 8, "the first epoch is not trained again"
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     kept = (tmp_path / "run" / "run.json").read_bytes()
-    assert train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append) == record
+    assert train(sets, tmp_path / "run", taught, resume=True, report=seen.append) == record
     assert len(seen) == 8 and (tmp_path / "run" / "run.json").read_bytes() == kept, "a finished run stays unchanged"
     assert first.model == record.model and record.model["parameters"] > 0 and record.model["macs"] > 0
 

@@ -21,6 +21,8 @@ from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
         ({"aspect_ratios": ()}, "aspect_ratios"),
         ({"patience": -1}, "patience"),
         ({"folds": 1}, "folds"),
+        ({"deep_fields": 1.5}, "deep_fields must be in 0..1"),
+        ({"hard_share": 0.1}, "--hard-share needs --teacher"),
         ({"folds": 3, "fold": 3}, "fold < folds"),
     ],
 )

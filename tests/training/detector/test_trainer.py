@@ -1,6 +1,7 @@
 """The trainer of the detector keeps the best weights."""
 
 import numpy as np
+import pytest
 
 
 def test_best_weights_are_kept(network, tmp_path):
@@ -22,3 +23,22 @@ def test_best_weights_are_kept(network, tmp_path):
         np.testing.assert_array_equal(average, value)
     trainer.keep_if_best(0.6, file)
     assert int(trainer.best_epoch) == 4
+
+
+def test_teacher_is_followed_except_where_labels_contradict_it():
+    """A galaxy that it sees in a labelled background is its error, which must not be learnt."""
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow (the train extra)")
+    from galaxy_edge.training.detector.trainer import teacher_loss
+
+    def loss(logit, score, target, shift=0.0):
+        boxes, deltas = tf.fill((1, 1, 4), shift), tf.zeros((1, 1, 4))
+        return float(teacher_loss(boxes, tf.constant([[logit]]), tf.constant([[target]], tf.int8), score, deltas))
+
+    sure, unsure = tf.constant([[0.8]]), tf.constant([[0.1]])
+    agreed = float(np.log(0.8 / 0.2))
+    assert loss(agreed, sure, 1) == pytest.approx(0, abs=1e-6)
+    assert loss(-3.0, sure, 1) > loss(0.0, sure, 1) > 0.1
+    assert loss(-3.0, sure, 0) == 0 and loss(-3.0, sure, -1) > 0.1
+    assert loss(3.0, unsure, 0) > 0.1
+    assert loss(agreed, sure, 1, shift=0.5) == pytest.approx(4.0 * 0.8 * 0.125)
+    assert loss(float(np.log(0.1 / 0.9)), unsure, 1, shift=0.5) == pytest.approx(0, abs=1e-6)

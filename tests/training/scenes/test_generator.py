@@ -172,6 +172,15 @@ def test_close_ups_fill_much_of_the_image(generator):
     assert min(sides) > 0.15 and max(sides) > 0.7 and np.median(sides) > 0.35
 
 
+def test_a_share_of_deep_fields_leaves_the_others_in_proportion(generator):
+    more = SceneGenerator([*generator.survey, *generator.deepsky], 64, deep_fields=0.3)
+    usual = SceneGenerator([*generator.survey, *generator.deepsky], 64)
+    deep = more.kinds.index("deep_field")
+    assert more.weights[deep] == 0.3 and more.weights.sum() == pytest.approx(1)
+    ratios = np.delete(more.weights / usual.weights, deep)
+    np.testing.assert_allclose(ratios, ratios[0])
+
+
 def test_samples_without_boxes_or_negatives_are_an_error(generator):
     """The message must come before the training starts.
 
