@@ -26,7 +26,7 @@ def test_best_weights_are_kept(network, tmp_path):
 
 
 def test_teacher_is_followed_except_where_labels_contradict_it():
-    """A galaxy that it sees in a labelled background is its error, which must not be learnt."""
+    """A galaxy that it sees in an empty background is its error."""
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow (the train extra)")
     from galaxy_edge.training.detector.trainer import teacher_loss
 
