@@ -149,6 +149,44 @@ def _train_all(
 
 
 # Many parameters because click passes one for each option.
+@study.command("compare-detectors")
+@click.argument("presets", nargs=-1, required=True)
+@click.option("--scenes", type=click.IntRange(min=16), help="Train each for this number of scenes.")
+@click.option("--core-hours", type=click.FloatRange(0, min_open=True), help="Train each for this processor time.")
+@click.option("--patience", type=click.IntRange(min=0), default=0, help="End after N epochs without a better mAP@0.5.")
+@options("data", "out", "seeds", "threads")
+def compare_detectors(
+    presets: Sequence[str],
+    scenes: int | None,
+    core_hours: float | None,
+    patience: int,
+    data: Path,
+    out: Path,
+    seeds: tuple[int, ...],
+    threads: int,
+) -> None:
+    """Compare detector PRESETS, trained from random weights under one budget.
+
+    The budget is a number of scenes or of core-hours. Run it again after an interruption to resume.
+    """
+    require_extra("official", "detector")
+    from ..training.detector.settings import PRESETS
+    from ..training.study.detector_comparison import Budget
+    from ..training.study.detector_comparison import compare_detectors as compare
+    from .terminal.training_progress import TrainingProgress
+
+    if unknown := sorted(set(presets) - set(PRESETS)):
+        raise click.UsageError(f"there is no preset {', '.join(unknown)}: {', '.join(PRESETS)}")
+    try:
+        budget = Budget(scenes, core_hours, patience)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with TrainingProgress() as progress:
+        compare(presets, data, out, budget, seeds=seeds, threads=threads, report=progress.report)
+    click.echo((out / "comparison.md").read_text(encoding="utf-8"))
+
+
+# Many parameters because click passes one for each option.
 @study.command("folds")
 @click.argument("first")
 @click.argument("second")

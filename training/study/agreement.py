@@ -29,11 +29,16 @@ def agree(out: Path, about: Mapping[str, Any], recipes: Mapping[str, Recipe], we
     Raises:
         RunError: the folder was started with other values, or holds runs of one of these names with other settings.
     """
-    path = out / NAME
     wanted = {name: recipe.to_dict() for name, recipe in recipes.items()}
     for name, recipe in recipes.items():
         if recipe.pretrained:
             wanted[name]["weights"] = None if weights is None else Path(str(weights)).name
+    agree_plain(out, about, wanted)
+
+
+def agree_plain(out: Path, about: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the settings of networks as plain values, by name; see `agree`."""
+    path = out / NAME
     content = json.loads(json.dumps({"about": dict(about), "recipes": wanted}))
     if path.exists():
         try:

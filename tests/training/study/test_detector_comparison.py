@@ -1,0 +1,66 @@
+"""Detectors under one budget: equal numbers of scenes, or of core-hours."""
+
+import json
+
+import pytest
+from galaxy_edge.training.run import RunError, RunFolder, read_record
+from galaxy_edge.training.study import detector_comparison
+from galaxy_edge.training.study.detector_comparison import Budget, compare_detectors
+
+SECONDS = {192: 0.01, 224: 0.02}
+"""Processor time of a scene by size of the input."""
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Replace the training by one that only writes its run folder; return what was trained."""
+    done = []
+
+    def train(data, out, settings, resume=False, report=None):
+        if resume:
+            return read_record(out)
+        run = RunFolder(out, "detect", settings.plain(), {"hash": "data"}, resume)
+        done.append((out.parent.name, out.name, settings.epochs))
+        seconds = SECONDS[settings.size] * settings.images_per_epoch
+        for epoch in range(settings.epochs):
+            run.log(epoch=epoch + 1, core_seconds=seconds)
+        metrics = {"map50": settings.size / 1000 + settings.seed / 100}
+        return run.finish({"parameters": 1, "macs": 2}, metrics, core_hours=seconds * settings.epochs / 3600)
+
+    monkeypatch.setattr(detector_comparison, "train", train)
+    monkeypatch.setattr(detector_comparison, "read_set", lambda data: [])
+    return done
+
+
+def test_equal_scenes(trained, tmp_path):
+    rows = compare_detectors(["nano", "quick"], tmp_path, tmp_path / "out", Budget(scenes=8000), seeds=(1, 2))
+    assert [(name, epochs) for name, _, epochs in trained] == [("nano", 5)] * 2 + [("quick", 5)] * 2
+    assert rows[0]["scenes"] == [8000, 8000] and rows[0]["ended_by_limit"] == 2
+    assert rows[0]["means"] == {"map50": pytest.approx(0.207)}
+    assert rows[0]["spreads"]["map50"] == pytest.approx(0.00707, abs=1e-4)
+    page = (tmp_path / "out" / "comparison.md").read_text()
+    assert "at most 8,000 scenes each" in page and "ended 4 of the 4 runs" in page and "0.207 ± 0.007" in page
+
+
+def test_equal_core_hours_give_a_fast_network_more_scenes(trained, tmp_path):
+    rows = compare_detectors(["nano", "quick"], tmp_path, tmp_path / "out", Budget(core_hours=0.1))
+    assert trained == [("nano", "speed", 2), ("nano", "seed1", 22), ("quick", "speed", 2), ("quick", "seed1", 11)]
+    assert all(row["core_hours"][0] <= 0.1 for row in rows)
+
+
+def test_a_comparison_is_resumed_and_never_mixed(trained, tmp_path):
+    """A table of runs with other budgets or data would compare nothing."""
+    out = tmp_path / "out"
+    compare_detectors(["nano"], tmp_path, out, Budget(scenes=3200))
+    compare_detectors(["nano", "quick"], tmp_path, out, Budget(scenes=3200))
+    assert [name for name, _, _ in trained] == ["nano", "quick"], "a finished run is not trained again"
+    for budget in (Budget(scenes=1600), Budget(core_hours=1), Budget(scenes=3200, patience=2)):
+        with pytest.raises(RunError, match="was started with budget="):
+            compare_detectors(["nano"], tmp_path, out, budget)
+    assert [row["name"] for row in json.loads((out / "comparison.json").read_text())["rows"]] == ["nano", "quick"]
+
+
+@pytest.mark.parametrize("limits", [{}, {"scenes": 100, "core_hours": 1.0}])
+def test_a_budget_has_one_limit(limits):
+    with pytest.raises(ValueError, match="as --scenes or as --core-hours"):
+        Budget(**limits)

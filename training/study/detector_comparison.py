@@ -1,0 +1,155 @@
+"""Compare detectors that were trained for the same number of scenes, or of core-hours.
+
+All start from random weights. A faster network sees more scenes in the same time, so the two tables differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files import write_atomic
+from ...models.markdown import markdown_table
+from ..data.splits import data_hash
+from ..detector.fit import train
+from ..detector.settings import PRESETS, DetectorSettings
+from ..formats.read_set import read_set
+from ..progress import Report
+from ..run import RunRecord, read_log, trained_epochs, write_json
+from .agreement import agree_plain
+
+logger = logging.getLogger(__name__)
+
+SPEED_SCENES, SPEED_EPOCHS = 320, 2
+"""Scenes per epoch and epochs of the training by which a network's core-hours are measured; the last epoch counts."""
+MEASURED = ("map50", "map", "map50_composed", "map50_deepsky_frames", "map50_gz_off_centre")
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """For how long each network is trained.
+
+    Attributes:
+        scenes: number of scenes; None if the processor time is given.
+        core_hours: processor time of all threads in hours; None if the scenes are given.
+        patience: epochs without a better validation mAP@0.5 after which a training ends before; 0: never.
+
+    Raises:
+        ValueError: both or none of the limits are given.
+    """
+
+    scenes: int | None = None
+    core_hours: float | None = None
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.scenes is None) == (self.core_hours is None):
+            raise ValueError("give the budget as --scenes or as --core-hours, not both")
+
+
+# Many parameters because they are those of the command.
+def compare_detectors(
+    names: Sequence[str],
+    data: Path,
+    out: Path,
+    budget: Budget,
+    *,
+    seeds: Sequence[int] = (1,),
+    threads: int = 1,
+    report: Report | None = None,
+) -> list[dict[str, Any]]:
+    """Train presets with every seed under one budget, and tabulate their scores on validation.
+
+    The runs are in ``OUT/PRESET/seedN``, the table in ``comparison.json`` and ``comparison.md``. It is written after
+    every run. Interrupted runs are resumed, finished ones are not trained again.
+
+    Args:
+        names: keys of `settings.PRESETS`.
+        data, threads, report: see `fit.train`.
+
+    Returns:
+        A row for each preset: name, seeds, scenes and core_hours of each run, how many of them the limit ended,
+        parameters, macs, and means and spreads (sample standard deviation; None for one seed) of `MEASURED`.
+
+    Raises:
+        RunError: the folder holds runs of another budget, of other data or settings.
+    """
+    shared = {
+        "command": "compare-detectors",
+        "data": data_hash(sample.digest() for sample in read_set(data)),
+        "budget": dataclasses.asdict(budget),
+    }
+    settings = {name: DetectorSettings(**PRESETS[name], patience=budget.patience, threads=threads) for name in names}
+    wanted = {name: chosen.plain() for name, chosen in settings.items()}
+    for values in wanted.values():
+        del values["threads"]  # may change between runs
+    agree_plain(out, shared, wanted)
+    rows = []
+    for name, chosen in settings.items():
+        epochs = _epochs(chosen, data, out / name / "speed", budget, report)
+        records, folders = [], []
+        for seed in seeds:
+            folders.append(out / name / f"seed{seed}")
+            logger.info("training %s, seed %d, at most %d epochs", name, seed, epochs)
+            run = dataclasses.replace(chosen, seed=seed, epochs=epochs)
+            records.append(train(data, folders[-1], run, (folders[-1] / "run.json").exists(), report))
+            current = _row(name, seeds, records, [trained_epochs(folder) for folder in folders])
+            write_json(out / "comparison.json", {"about": shared, "rows": [*rows, current]})
+            write_atomic(out / "comparison.md", comparison_table([*rows, current], budget).encode())
+        rows.append(current)
+    return rows
+
+
+def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget, report: Report | None) -> int:
+    """Return the number of epochs within a budget; measure the network's speed if needed."""
+    if budget.scenes is not None:
+        return max(1, budget.scenes // settings.images_per_epoch)
+    trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, images_per_epoch=SPEED_SCENES, patience=0)
+    train(data, folder, trial, (folder / "run.json").exists(), report)
+    seconds = read_log(folder)[-1]["core_seconds"] / SPEED_SCENES * settings.images_per_epoch
+    return max(1, int((budget.core_hours or 0.0) * 3600 / max(seconds, 1e-6)))
+
+
+def _row(name: str, seeds: Sequence[int], records: Sequence[RunRecord], trained: Sequence[int]) -> dict[str, Any]:
+    values = {key: [record.metrics[key] for record in records if key in record.metrics] for key in MEASURED}
+    return {
+        "name": name,
+        "seeds": list(seeds[: len(records)]),
+        "scenes": [
+            epochs * record.settings["images_per_epoch"] for record, epochs in zip(records, trained, strict=True)
+        ],
+        "core_hours": [record.extra["core_hours"] for record in records],
+        "ended_by_limit": sum(
+            epochs == record.settings["epochs"] for record, epochs in zip(records, trained, strict=True)
+        ),
+        "parameters": records[0].model["parameters"],
+        "macs": records[0].model["macs"],
+        "means": {key: float(np.mean(found)) for key, found in values.items() if found},
+        "spreads": {key: float(np.std(found, ddof=1)) if len(found) > 1 else None for key, found in values.items()},
+    }
+
+
+def comparison_table(rows: Sequence[dict[str, Any]], budget: Budget) -> str:
+    """Format the rows of `compare_detectors` as a Markdown page."""
+    limit = f"{budget.scenes:,} scenes" if budget.scenes is not None else f"{budget.core_hours:g} core-hours"
+    ended, runs = sum(row["ended_by_limit"] for row in rows), sum(len(row["seeds"]) for row in rows)
+    about = (
+        f"From random weights, at most {limit} each, on validation. "
+        f"The limit ended {ended} of the {runs} runs, which were not trained until convergence."
+    )
+    lines = []
+    for row in rows:
+        scores = []
+        for key in MEASURED:
+            spread, mean = row["spreads"][key], row["means"].get(key)
+            scores.append("" if mean is None else f"{mean:.3f}" + (f" ± {spread:.3f}" if spread is not None else ""))
+        scenes, hours = f"{np.mean(row['scenes']):,.0f}", f"{np.mean(row['core_hours']):.2f}"
+        seeds = ", ".join(map(str, row["seeds"]))
+        lines.append([row["name"], *scores, scenes, hours, f"{row['macs'] / 1e6:.1f}", seeds])
+    heading = ["", *MEASURED, "scenes seen", "core-hours", "million MACs", "seeds"]
+    return "\n".join([about, "", *markdown_table(heading, lines)]) + "\n"
