@@ -89,7 +89,7 @@ def compare_detectors(
     for values in wanted.values():
         del values["threads"]  # may change between runs
     agree_plain(out, shared, wanted)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, chosen in settings.items():
         epochs = _epochs(chosen, data, out / name / "speed", budget, report)
         records, folders = [], []
