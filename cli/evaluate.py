@@ -56,6 +56,9 @@ SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed
 @HELD_OUT
 @UNSEEN
 @SEED
+@click.option(
+    "--tiles", default="off", show_default=True, help="Tiles of each scene in addition to the whole, e.g. 2x2, or auto."
+)
 @click.option("--out", type=FOLDER, help="Folder for report.json, report.md and plots.")
 def detector(
     path: Path | None,
@@ -67,6 +70,7 @@ def detector(
     held_out: bool,
     unseen: bool,
     seed: int,
+    tiles: str,
     out: Path | None,
 ) -> None:
     """Measure a detector on all kinds of scenes, next to baselines.
@@ -80,7 +84,9 @@ def detector(
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
     from ..models.bundle import Bundle, shipped_bundle_path
+    from ..runtime.imaging.tiling import parse_grid
 
+    parse_grid(tiles)  # before minutes of work
     bundle = Bundle.load(path or shipped_bundle_path(DETECTOR), "detect")
     try:
         if out:
@@ -89,7 +95,14 @@ def detector(
         raise UserError(f"--out {out} cannot be created: {error.strerror}") from None
     result = _measure(
         lambda progress: evaluate_detector(
-            bundle, data, variant, *resolve_engine(engine, threads), progress, held_out=held_out or unseen, seed=seed
+            bundle,
+            data,
+            variant,
+            *resolve_engine(engine, threads),
+            progress,
+            held_out=held_out or unseen,
+            seed=seed,
+            tiles=tiles,
         )
     )
     click.echo(json.dumps(result.to_dict()) if as_json else detector_table(result))

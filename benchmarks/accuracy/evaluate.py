@@ -19,6 +19,8 @@ from ...models.classification_metrics import chance_calibration_error, classific
 from ...models.detection_metrics import EvaluatedFrame, detection_intervals, detection_metrics, precision_by_size
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...models.metrics import DetectionMetrics
+from ...runtime.frame import Detections
+from ...runtime.imaging.tiling import TileSelector
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
@@ -100,6 +102,7 @@ def evaluate_detector(
     *,
     held_out: bool = False,
     seed: int = 1,
+    tiles: str = "off",
 ) -> DetectorResult:
     """Measure a detector in every situation that a data set allows.
 
@@ -113,11 +116,13 @@ def evaluate_detector(
             run's own evaluation, and precision, recall and false detections are of the half of them on which its
             operating threshold was not chosen.
         seed: of the composed and off-centre scenes.
+        tiles: ``off``, ``auto`` or columns x rows, of each scene in addition to the whole, as in a run.
 
     Returns:
         The metrics. Where a frame has several galaxies, ar1 is None: one detection cannot find them.
     """
-    return evaluate_variants(bundle, data, (variant,), engine, threads, progress, held_out=held_out, seed=seed)[variant]
+    options: dict[str, Any] = {"held_out": held_out, "seed": seed, "tiles": tiles}
+    return evaluate_variants(bundle, data, (variant,), engine, threads, progress, **options)[variant]
 
 
 def evaluate_variants(
@@ -130,6 +135,7 @@ def evaluate_variants(
     *,
     held_out: bool = False,
     seed: int = 1,
+    tiles: str = "off",
 ) -> dict[str, DetectorResult]:
     """Measure several variants of a detector on the same scenes.
 
@@ -140,6 +146,7 @@ def evaluate_variants(
     if held_out:
         samples = held_out_samples(samples, [bundle], data)
     detectors = [Detector(bundle, name, engine, threads, min_score=MIN_EVALUATED_SCORE) for name in variants]
+    selector = TileSelector(tiles, min(bundle.input_size))
     evaluated: dict[str, list[EvaluatedScene]] = {}
     # Separately, so that the scenes of the bundle's own sets are those of its run whatever else there is.
     shares = [[sample for sample in samples if (sample.set in own) == of_run] for of_run in (True, False)]
@@ -154,7 +161,7 @@ def evaluate_variants(
         for scene in scenes:
             progress(done, total)
             done += 1
-            evaluated.setdefault(scene.situation, []).append(_evaluate_scene(detectors, scene, of_run))
+            evaluated.setdefault(scene.situation, []).append(_evaluate_scene(detectors, scene, of_run, selector))
     if not evaluated:
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
     threshold = bundle.manifest.detector_decode.score_threshold
@@ -177,9 +184,22 @@ class EvaluatedScene(NamedTuple):
     operating: bool
 
 
-def _evaluate_scene(detectors: Sequence[Detector], scene: EvaluationScene, of_run: bool) -> EvaluatedScene:
+def _find(detector: Detector, image: np.ndarray, selector: TileSelector) -> Detections:
+    """Find galaxies in an image and its tiles, as in a run."""
+    stretch = detector.bundle.stretch
+    views, found = selector.select(image, stretch), []
+    for number, (x0, y0, x1, y1) in enumerate(views):
+        model_input = detector.preprocess(np.ascontiguousarray(image[y0:y1, x0:x1]))
+        found.append(detector.decode(detector.infer(model_input), model_input, number > 0))
+    return detector.fuse(image, views, found, stretch)
+
+
+def _evaluate_scene(
+    detectors: Sequence[Detector], scene: EvaluationScene, of_run: bool, tiles: TileSelector
+) -> EvaluatedScene:
     image, truth = scene.scene.image, scene.truth
-    frames = [(truth, found.boxes, found.scores) for found in (detector(image) for detector in detectors)]
+    every = [_find(detector, image, tiles) for detector in detectors]
+    frames = [(truth, found.boxes, found.scores) for found in every]
     (sources,), (tuned,) = extended_sources(image[None]), tuned_sources(image[None])
     return EvaluatedScene(frames, sources, tuned, image.shape[0], not (of_run and scene.selects))
 

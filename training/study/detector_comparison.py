@@ -1,4 +1,4 @@
-"""Compare detectors that were trained for the same number of scenes, or of core-hours.
+"""Compare detectors that were trained for equal numbers of scenes or core-hours.
 
 All start from random weights. A faster network sees more scenes in the same time, so the two tables differ.
 """
@@ -63,7 +63,7 @@ def compare_detectors(
     threads: int = 1,
     report: Report | None = None,
 ) -> list[dict[str, Any]]:
-    """Train presets with every seed under one budget, and tabulate their scores on validation.
+    """Train presets with every seed under one budget, and tabulate the scores.
 
     The runs are in ``OUT/PRESET/seedN``, the table in ``comparison.json`` and ``comparison.md``. It is written after
     every run. Interrupted runs are resumed, finished ones are not trained again.
@@ -106,7 +106,7 @@ def compare_detectors(
 
 
 def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget, report: Report | None) -> int:
-    """Return the number of epochs within a budget; measure the network's speed if needed."""
+    """Return the number of epochs in a budget; measure the speed if needed."""
     if budget.scenes is not None:
         return max(1, budget.scenes // settings.images_per_epoch)
     trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, images_per_epoch=SPEED_SCENES, patience=0)

@@ -54,8 +54,9 @@ def test_eval_detector_reports_every_situation_and_writes_files(tiny_models, set
     boxed = sum(found["boxes"] > 0 for found in result["situations"].values())
     for title in ("| constant centre box |", "| SEP, extended sources |", "| SEP, filter and boxes fitted |"):
         assert table.count(title) == len(result["situations"]) + boxed
-    shown = command_line(*words)
-    assert shown.returncode == 0 and "the same, off centre" in shown.stdout
+    tiled = command_line(*words, "--tiles", "2x2")
+    assert tiled.returncode == 0 and "the same, off centre" in tiled.stdout and tiled.stdout != table
+    assert "e.g. 3x2, not '2'" in command_line(*words, "--tiles", "2").stderr
 
 
 def test_folder_that_cannot_be_created_is_reported_before_the_work(tiny_models, sets, tmp_path):

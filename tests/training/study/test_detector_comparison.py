@@ -5,6 +5,7 @@ import json
 import pytest
 from galaxy_edge.training.run import RunError, RunFolder, read_record
 from galaxy_edge.training.study import detector_comparison
+from galaxy_edge.training.study.agreement import agree_plain
 from galaxy_edge.training.study.detector_comparison import Budget, compare_detectors
 
 SECONDS = {192: 0.01, 224: 0.02}
@@ -13,7 +14,7 @@ SECONDS = {192: 0.01, 224: 0.02}
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Replace the training by one that only writes its run folder; return what was trained."""
+    """Replace the training by one that only writes its run folder."""
     done = []
 
     def train(data, out, settings, resume=False, report=None):
@@ -64,3 +65,13 @@ def test_a_comparison_is_resumed_and_never_mixed(trained, tmp_path):
 def test_a_budget_has_one_limit(limits):
     with pytest.raises(ValueError, match="as --scenes or as --core-hours"):
         Budget(**limits)
+
+
+def test_a_wrong_command_does_not_claim_a_folder_with_runs(tmp_path):
+    """Runs without a study.json are of an earlier version."""
+    run = tmp_path / "nano" / "seed1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    agree_plain(tmp_path, {"folds": 4}, {})
+    agree_plain(tmp_path, {"folds": 5}, {})
+    assert not (tmp_path / "study.json").exists()
