@@ -102,7 +102,7 @@ def evaluate_detector(
     *,
     held_out: bool = False,
     seed: int = 1,
-    tiles: str = "off",
+    tiles: str = "off",  # Many parameters because they are those of the command.
 ) -> DetectorResult:
     """Measure a detector in every situation that a data set allows.
 
@@ -135,7 +135,7 @@ def evaluate_variants(
     *,
     held_out: bool = False,
     seed: int = 1,
-    tiles: str = "off",
+    tiles: str = "off",  # Many parameters because they are those of the command.
 ) -> dict[str, DetectorResult]:
     """Measure several variants of a detector on the same scenes.
 
