@@ -1,7 +1,7 @@
 """Learn from an exported detector whose outputs are averaged over flips.
 
 A network gives slightly different boxes for a scene and its mirror images. Their mean is better than each of them but
-costs four inferences; a network that is trained on the mean has most of the gain in one (Radosavovic et al. 2018,
+costs four inferences; a network that is trained on the mean can have part of the gain in one (Radosavovic et al. 2018,
 arXiv:1712.04440).
 """
 
