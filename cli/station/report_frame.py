@@ -72,6 +72,8 @@ def report_frame(
 
     if out.exists() and not dry_run:
         raise click.UsageError(f"'{out}' exists: name another file with --out")
+    if not Path(what).is_file() and not re.fullmatch(r"([0-9a-f]{8}-)?\d{1,9}", what):
+        raise click.UsageError(f"'{printable_name(what)}' is not a file, nor the id or number of an event")
     config, report = _config(what), FrameReport()
     if Path(what).is_file():
         _add_file(report, Path(what), config)
@@ -94,8 +96,9 @@ def report_frame(
             click.echo(printable_name(f"  {part}: {', '.join(names)}"))
     if dry_run:
         return
-    if not (as_json or yes) and sys.stdin.isatty():
-        click.confirm(f"Write {out}?", default=True, abort=True)
+    if not (as_json or yes) and sys.stdin.isatty() and not click.confirm(f"Write {out}?", default=True):
+        click.echo("nothing was written")
+        return
     try:
         write_user_file(out, archive)
     except OSError as error:

@@ -97,3 +97,8 @@ def test_an_existing_file_is_not_replaced(night):
 def test_an_unknown_event_is_refused(night):
     done = galaxy_edge_in_process("report-frame", "99", "--in", "out", cwd=night)
     assert done.returncode == 2 and "there is no event '99'" in done.stderr
+
+
+def test_a_file_that_does_not_exist_is_not_taken_for_an_event(night):
+    done = galaxy_edge_in_process("report-frame", "m31.fits", "--in", "out", cwd=night)
+    assert done.returncode == 2 and "'m31.fits' is not a file, nor the id or number of an event" in done.stderr
