@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from galaxy_edge import extras
 from helpers.images import encode, render
+from helpers.mosaics import dng_file
 from helpers.paths import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -142,6 +143,8 @@ def run_with_only(extra, arguments, folder):
         ("mqtt", ["run", "--camera", "sky.png", "--mqtt", "mqtt://127.0.0.1:1"]),
         ("notify", ["run", "--camera", "sky.png", "--notify", "json://127.0.0.1:1"]),
         ("sign", ["bundle", "keygen", "key"]),
+        ("raw", ["run", "--camera", "sky.dng"]),
+        ("tables", ["events", "export", "night.parquet", "--in", "night"]),
     ],
 )
 def test_an_extra_is_enough_for_what_it_promises(extra, arguments, tmp_path):
@@ -152,6 +155,9 @@ def test_an_extra_is_enough_for_what_it_promises(extra, arguments, tmp_path):
     pixels = render([(60, 40, 12)], 160, 120)
     (tmp_path / "sky.png").write_bytes(encode(pixels))
     fits.writeto(tmp_path / "sky.fits", pixels[..., 1].astype(np.float32))
+    (tmp_path / "sky.dng").write_bytes(dng_file(pixels[..., 1].astype(np.uint16) * 100))
+    if "night" in arguments:
+        assert run_with_only("", ["run", "--camera", "sky.png", "--out", "night"], tmp_path).returncode == 0
     done = run_with_only(extra, arguments, tmp_path)
     assert done.returncode == 0, done.stderr
     without = run_with_only("", arguments, tmp_path)
