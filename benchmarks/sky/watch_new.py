@@ -4,8 +4,8 @@
 ``python -m galaxy_edge.benchmarks.sky.watch_new --frames seestar_subs/m94_night1.zip --out watch-new-real.json``
 
 Stars are put into the frames, before these are stacked, at random places within two radii of the galaxies. Each is
-found if three stacks in a row make it a candidate, as in a run. Simulated fields are of two shares: thresholds were
-chosen with ``choice``, the figures of the documentation are those of ``report``.
+found if three stacks in a row make it a candidate, as in a run. Simulated fields are of two shares: the code was
+developed with ``choice``, the figures of the documentation are those of ``report``.
 """
 
 from __future__ import annotations
