@@ -52,11 +52,14 @@ class Hints:
     def attempts(self) -> Iterator[Hints]:
         """Yield searches, the narrowest first.
 
-        Around the position, wider around it, the whole sky with the scale, and the whole sky: header positions may be
-        wrong by degrees, or in hours where degrees are meant, and focal lengths be those without a reducer.
+        Around the position, where it is if its right ascension is in hours, wider around it, the whole sky with the
+        scale, and the whole sky: header positions may be wrong by degrees, and focal lengths be those without a
+        reducer.
         """
         if self.has_position:
             yield self
+            if self.ra is not None and 0 < self.ra < 24:
+                yield replace(self, ra=15 * self.ra)
             if self.radius < WIDE_RADIUS:
                 yield replace(self, radius=WIDE_RADIUS)
         if self.scale is not None:

@@ -26,6 +26,8 @@ MIN_STARS = 4
 MAX_STARS = 300
 """Maximum number of them that are measured, the brightest that are not saturated."""
 _FWHM = 2.3548
+MIN_FWHM = 1.665
+"""Minimum width in pixels of the filter and apertures; the stars of small telescopes are narrower."""
 _SEARCH = 2
 """Pixels around a star's predicted position in which its peak is searched."""
 _SATURATED = 0.8
@@ -78,6 +80,7 @@ def measure_depth(light: np.ndarray, wcs: Wcs, catalogue: Tycho2, pedestal: floa
     if not math.isfinite(fwhm):
         unknown = math.nan
         return Photometry(0, unknown, unknown, unknown, unknown, unknown, level, unknown, unknown)
+    measured, fwhm = fwhm, max(fwhm, MIN_FWHM)
     flat = light - sky_background(light, max(32, round(8 * fwhm)))
     spread = 1.4826 * float(np.median(np.abs(flat[::3, ::3])))
     sigma = fwhm / _FWHM
@@ -89,13 +92,13 @@ def measure_depth(light: np.ndarray, wcs: Wcs, catalogue: Tycho2, pedestal: floa
     zeros = magnitude[chosen] + 2.5 * np.log10(peaks[chosen])
     zero, error, kept = clipped_median(zeros)
     if kept < MIN_STARS:
-        return Photometry(kept, math.nan, math.nan, math.nan, fwhm * wcs.scale, elongation, level, spread, math.nan)
+        return Photometry(kept, math.nan, math.nan, math.nan, measured * wcs.scale, elongation, level, spread, math.nan)
     limit = zero - 2.5 * math.log10(SIGMAS * noise)
     total = _total_zero_point(flat, xy[chosen], magnitude[chosen], fwhm)
     sky = math.nan
     if pedestal is not None and level > pedestal and math.isfinite(total):
         sky = total - 2.5 * math.log10((level - pedestal) / wcs.scale**2)
-    return Photometry(kept, total, error, limit, fwhm * wcs.scale, elongation, level, spread, sky)
+    return Photometry(kept, total, error, limit, measured * wcs.scale, elongation, level, spread, sky)
 
 
 def pedestal_of(header: Mapping[str, Any]) -> float | None:

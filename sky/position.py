@@ -21,7 +21,7 @@ class SkyPosition:
 
     Attributes:
         ra, dec: of the box's centre in degrees, J2000.
-        position_error: standard error of that position in arcsec.
+        position_error: of that position in arcsec: about 68 % are nearer to the truth.
         size_arcsec: square root of the box's area.
         position_angle: of the light's long axis, degrees east of north, 0 to 180; None for round light.
         object_name: the catalogued object, e.g. ``M 94``.

@@ -22,6 +22,8 @@ SMOOTHING = 1.2
 _FWHM = 2.3548
 MIN_AROUND = 0.08
 """Minimum light of the eight pixels around a peak relative to it; with less it is a hot pixel or a cosmic ray."""
+MIN_WEIGHT = 0.5
+"""Minimum variance in pixels of the Gaussian that moments are weighted with; stars may be narrower."""
 MAX_ELONGATION = 3.0
 """Maximum ratio of the axes of a star; trails and edges of nebulae are longer."""
 
@@ -133,13 +135,14 @@ def _measured(light: np.ndarray, x: np.ndarray, y: np.ndarray, noise: float, bin
         centre = np.clip(centre + 2 * shift, -RADIUS / 2, RADIUS / 2)
         # A Gaussian star weighted by a Gaussian of variance w has the variance s w / (s + w).
         seen = np.clip((xx + yy) / 2, 0.1, 0.95 * width)
-        width = np.clip(seen * width / (width - seen), 0.5, 9.0)
+        variance = np.clip(seen * width / (width - seen), 0.1, 9.0)
+        width = np.maximum(variance, MIN_WEIGHT)  # a narrower weight would see one pixel only
     inner = (offsets[:, None] ** 2 + offsets**2) <= RADIUS**2
     flux = (patches * inner).sum(axis=(1, 2))
     turn = np.hypot((xx - yy) / 2, xy)
     mean = (xx + yy) / 2
     elongation = np.sqrt(np.maximum(mean + turn, 1e-6) / np.maximum(mean - turn, 1e-6))
-    fwhm = _FWHM * np.sqrt(width)
+    fwhm = _FWHM * np.sqrt(variance)
     near = patches[:, RADIUS - 1 : RADIUS + 2, RADIUS - 1 : RADIUS + 2]
     around = (near.sum(axis=(1, 2)) - near[:, 1, 1]) / 8
     good = (flux > 5 * noise) & (around > MIN_AROUND * near[:, 1, 1]) & (elongation < MAX_ELONGATION)

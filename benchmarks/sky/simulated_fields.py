@@ -191,6 +191,11 @@ def summarise(fields: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ]
         name = f"completeness: galaxies to magnitude {limit:g} with an event of their name"
         result[name] = _share(sum(galaxy["named"] for galaxy in visible), len(visible))
+    for parity, seeds in enumerate(("even seeds (fitted)", "odd seeds")):
+        rows = [e for f in fields if f["seed"] % 2 == parity for e in f["events"] if "distance" in e]
+        for factor, words in ((1, "their error"), (2, "twice their error")):
+            near = sum(row["distance"] <= factor * row["error"] for row in rows)
+            result[f"positions: named events of {seeds} within {words}"] = _share(near, len(rows))
     return result
 
 

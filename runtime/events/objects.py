@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 SIGMAS = 3.0
 """Standard errors within which two positions are of one object."""
+BOX_SHARE = 0.24
+"""Share of the size of their boxes within which they are too: another telescope may show more of an object's light."""
 MIN_DISTANCE = 3.0
 """Distance in arcsec within which they are in any case: a small telescope's resolution."""
 SAVE = """
@@ -87,8 +89,10 @@ class ObjectRegistry:
         assert sky.ra is not None and sky.dec is not None
         distances = separation(sky.ra, sky.dec, [item.ra for item in objects], [item.dec for item in objects]) * 3600.0
         errors = np.hypot([item.position_error for item in objects], sky.position_error or 0.0)
+        sizes = np.hypot([item.size_arcsec for item in objects], sky.size_arcsec or 0.0)
         nearest = int(distances.argmin())
-        return rows[nearest] if distances[nearest] <= max(MIN_DISTANCE, SIGMAS * errors[nearest]) else None
+        reach = max(MIN_DISTANCE, SIGMAS * errors[nearest], BOX_SHARE * sizes[nearest])
+        return rows[nearest] if distances[nearest] <= reach else None
 
 
 def object_row(sky: SkyPosition) -> tuple[str | float | None, ...]:

@@ -101,7 +101,7 @@ def subtract(reference: Image, new: Image) -> Difference:
     if min(len(old_stars), len(new_stars)) < MIN_STARS:
         where = "the reference" if len(old_stars) < len(new_stars) else "it, perhaps because of clouds"
         raise NotComparable(f"too few stars are seen in {where}")
-    widths = [max(0.6, float(np.median(stars.fwhm[:60])) / _FWHM) for stars in (old_stars, new_stars)]
+    widths = [max(0.7071, float(np.median(stars.fwhm[:60])) / _FWHM) for stars in (old_stars, new_stars)]
     sigma = max(widths)
     side = max(_TILE, round(8 * sigma * _FWHM))
     old_flat, new_flat = old - sky_background(old, side), aligned - sky_background(aligned, side)

@@ -66,8 +66,15 @@ def test_an_earlier_wcs_is_a_hint():
 
 
 def test_a_search_widens_from_the_position_to_the_whole_sky():
-    attempts = list(Hints(10.0, 20.0, 2.0, (1.0, 1.2)).attempts())
+    attempts = list(Hints(100.0, 20.0, 2.0, (1.0, 1.2)).attempts())
     assert [(hints.has_position, hints.radius, hints.scale is not None) for hints in attempts] == [
         (True, 2.0, True), (True, 15.0, True), (False, 3.0, True), (False, 3.0, False),
     ]  # fmt: skip
     assert list(Hints().attempts()) == [Hints()]
+
+
+def test_a_right_ascension_in_hours_is_tried_before_the_sky_is_searched():
+    first, second, third, *_ = Hints(12.85, 41.1, 3.0, (2.1, 2.6)).attempts()
+    assert (first.ra, second.ra, third.ra) == (12.85, pytest.approx(192.75), 12.85)
+    assert (second.dec, second.radius, third.radius) == (41.1, 3.0, 15.0)
+    assert all(attempt.ra in (30.0, None) for attempt in Hints(30.0, 41.1).attempts())

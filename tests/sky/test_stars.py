@@ -1,5 +1,7 @@
 """Stars are found and measured in drawn fields."""
 
+import math
+
 import numpy as np
 import pytest
 from galaxy_edge.sky.stars import find_stars, join_planes
@@ -40,3 +42,17 @@ def test_hot_pixels_are_no_stars():
     light = np.random.default_rng(1).normal(1000, 5, (300, 300)).astype(np.float32)
     light[50:250:20, 50:250:20] += 2000
     assert len(find_stars(light)) == 0
+
+
+@pytest.mark.parametrize("fwhm", [1.2, 1.8, 3.5])
+def test_stars_narrower_than_two_pixels_are_measured(fwhm):
+    """The light of a star in each pixel, whose own width adds to it."""
+    rng, edges = np.random.default_rng(1), np.arange(201)
+    light = rng.normal(100, 3, (200, 200))
+    for x, y in rng.uniform(20, 180, (30, 2)):
+        across, down = (
+            np.diff([math.erf((edge - at) / fwhm * 2.3548 / math.sqrt(2)) for edge in edges]) / 2 for at in (x, y)
+        )
+        light += 8000 * np.outer(down, across)
+    found = find_stars(light.astype(np.float32))
+    assert np.median(found.fwhm) == pytest.approx(math.hypot(fwhm, 2.3548 / math.sqrt(12)), rel=0.06)

@@ -6,7 +6,7 @@ from galaxy_edge.sky.position import SkyPosition
 
 
 def seen(ra, dec, name=None, error=2.0):
-    return SkyPosition(ra, dec, error, 60.0, object_name=name)
+    return SkyPosition(ra, dec, error, 20.0, object_name=name)
 
 
 def test_an_object_is_recognised_within_the_errors_of_both_positions():
@@ -59,3 +59,11 @@ def test_unreadable_file_gives_no_objects(tmp_path, caplog):
     (tmp_path / "events.sqlite").write_bytes(b"x" * 5000)
     assert len(read_objects(tmp_path / "events.sqlite")) == 0
     assert "known objects cannot be read" in caplog.text
+
+
+def test_boxes_of_another_telescope_are_joined_within_a_quarter_of_their_size():
+    """It shows more of the light, so that its box's centre is elsewhere."""
+    registry = ObjectRegistry()
+    first = registry.identify(SkyPosition(10.0, 20.0, 7.0, 200.0))
+    assert registry.identify(SkyPosition(10.0, 20.0 + 60 / 3600, 7.0, 200.0)) == first
+    assert registry.identify(SkyPosition(10.0, 20.0 + 75 / 3600, 7.0, 200.0)) != first
