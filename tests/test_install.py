@@ -165,7 +165,7 @@ def test_make_demo_in_a_fresh_clone(tmp_path):
     environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")}
     output = run("make", "demo", cwd=clone, env=environ)
     out = clone / "galaxy-edge-out"
-    for name in ("events.sqlite", "frames-0001.jsonl", "sheet-0001.jpg", "annotated-0001.mp4"):
+    for name in ("events.sqlite", "frames-0001.jsonl", "sheet-0001.jpg", "annotated-0001.webm"):
         assert (out / name).stat().st_size > 0 and name in output
     assert "galaxies" in output
     assert list((out / "crops" / "0001").glob("*.png"))

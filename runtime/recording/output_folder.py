@@ -5,7 +5,7 @@
     OUT/events.sqlite        events of all runs into this folder (WAL)
     OUT/frames-0001.jsonl    one JSON line per frame, as --json prints
     OUT/sheet-0001.jpg       annotated frames, evenly spread over the run
-    OUT/annotated-0001.mp4   the annotated run, for the demo, video files and sequences of images
+    OUT/annotated-0001.webm  the annotated run, for the demo, video files and sequences of images
     OUT/crops/0001/          the best view of each object
     OUT/saved/               frames that a user asked to save
     OUT/inputs/              with --save-input: the detector's input of each view, by run, frame and view
@@ -101,7 +101,7 @@ class OutputFolder:
         """Return the writer of the annotated video, whose size counts in the quota."""
         from .video_writer import VideoWriter
 
-        video = VideoWriter(self.folder / f"annotated-{opened.number}.mp4", opened.files.may_grow)
+        video = VideoWriter(self.folder / f"annotated-{opened.number}.webm", opened.files.may_grow)
         opened.files.growing.append(video.size)
         return video
 

@@ -24,7 +24,7 @@ SHARES = {"saved": 0.25, "inputs": 0.5}
 FREE_INODES = 256
 """Minimum number of free inodes on the disk."""
 _RETAINED = re.compile(
-    r"(crops/\d+|saved|inputs)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.mp4|report-[\d-]+\.html)"
+    r"(crops/\d+|saved|inputs)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.(mp4|webm)|report-[\d-]+\.html)"
 )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...files import commit_staged, staging_path
+from ...files import fsync_directory, fsync_files
 from ..system.address import is_text, printable_name
+from ..system.native_output import suppress_native_stderr
 from .annotate import fit
 
 logger = logging.getLogger(__name__)
@@ -22,10 +23,13 @@ BLOCK = 256 << 10
 
 
 class VideoWriter:
-    """An MPEG-4 file that appears once it is complete.
+    """A VP8 video in WebM, which every browser plays.
+
+    OpenCV's wheels have no H.264 encoder. The file plays while it is written, too: a killed process leaves what it
+    wrote.
 
     Args:
-        path: of the finished file.
+        path: of the file, named ``.webm``.
         may_grow: called with its size in bytes; if it returns False, the video ends early or is not started.
     """
 
@@ -45,12 +49,10 @@ class VideoWriter:
         """Return the size on the disk so far, in bytes."""
         if self._writer is None:
             return 0
-        for path in (staging_path(self.path), self.path):
-            try:
-                return path.stat().st_size
-            except FileNotFoundError:
-                continue
-        return 0
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def write(self, image: np.ndarray) -> None:
         """Add an annotated frame, (H, W, 3) uint8 RGB."""
@@ -63,21 +65,22 @@ class VideoWriter:
             self.close()
             return
         if self._writer is None:
-            # MPEG-4 needs even sides; 4K frames are reduced.
+            # VP8 at half resolution of colour needs even sides; 4K frames are reduced.
             scale = min(1.0, WIDEST / image.shape[1])
             width, height = (max(2, int(side * scale) // 2 * 2) for side in image.shape[1::-1])
             self._frame_size = (width, height)
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(staging_path(self.path)), code, RATE, self._frame_size)
+            code = cv2.VideoWriter.fourcc(*"VP80")
+            with suppress_native_stderr():  # OpenCV prints that it finds VP8's code by itself
+                self._writer = cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, code, RATE, self._frame_size)
             if not self._writer.isOpened():
                 self._over = True
-                logger.warning("%s cannot be written as a video; detection continues", self.path)
+                logger.warning("%s cannot be written: OpenCV has no VP8 encoder here; detection continues", self.path)
                 return
         self._writer.write(cv2.cvtColor(fit(image, *self._frame_size), cv2.COLOR_RGB2BGR))
         self._frames += 1
 
     def close(self) -> None:
-        """Complete the file, check it and rename it to `path`.
+        """Complete the file, check it and flush it to the disk.
 
         Delete it if it is incomplete.
         """
@@ -87,15 +90,15 @@ class VideoWriter:
         if self._writer is None:
             return
         self._writer.release()
-        staged = staging_path(self.path)
         try:
-            if not _is_complete(staged, self._frames):  # OpenCV does not report a full disk
-                staged.unlink(missing_ok=True)
+            if not _is_complete(self.path, self._frames):  # OpenCV does not report a full disk
+                self.path.unlink(missing_ok=True)
                 logger.warning("%s could not be completed and was deleted: the disk is full", self.path)
                 return
-            commit_staged(self.path)
+            fsync_files([self.path])
+            fsync_directory(self.path.parent)
         except OSError as error:
-            staged.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             logger.warning("%s could not be completed: %s", self.path, error.strerror)
 
 

@@ -106,7 +106,7 @@ def test_a_name_that_is_not_utf8_is_shown_as_text(night, tiny_models, tmp_path):
 
 @pytest.mark.parametrize(("camera", "out", "code", "message"), [
     (b"sky\xff.mp4", b"out", 2, r"sky\xff.mp4' cannot be opened"), (b"rtsp://localhost/\xff", b"out", 2, "UTF-8"),
-    (b"demo", b"out\xff", 0, r"out\xff/annotated-0001.mp4 cannot be written"),
+    (b"demo", b"out\xff", 0, r"out\xff/annotated-0001.webm cannot be written"),
 ])  # fmt: skip
 def test_a_video_whose_name_is_not_utf8_does_not_end_the_process(tiny_models, tmp_path, camera, out, code, message):
     """OpenCV crashes on it, in the middle of a run if it is the output folder's."""
@@ -151,7 +151,7 @@ def test_a_video_gives_an_annotated_video_and_one_event_an_object(tmp_path, tiny
     writer.release()
     out = tmp_path / "out"
     assert run(path, tiny_models, out, "--min-score", "0.9").returncode == 0
-    capture = cv2.VideoCapture(str(out / "annotated-0001.mp4"))
+    capture = cv2.VideoCapture(str(out / "annotated-0001.webm"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 15
     longest = max(frames for (frames,) in rows(out, "SELECT frames FROM event"))
     assert longest >= 3  # the blob is tracked, not counted again in every frame

@@ -89,16 +89,16 @@ def test_video_ends_before_anything_is_deleted_for_it(tmp_path, caplog):
         out.frame(noisy(number), named(), record(number))
         out.events([track(number, number, ended=True)])
     out.close(250, 0)
-    video = tmp_path / "annotated-0001.mp4"
-    assert len(caplog.messages) == 1 and "annotated-0001.mp4 ends after" in caplog.messages[0]
-    assert video.stat().st_size <= 2_300_000 and f"after {frames_of(video)} frames" in caplog.messages[0]
+    video = tmp_path / "annotated-0001.webm"
+    assert len(caplog.messages) == 1 and "annotated-0001.webm ends after" in caplog.messages[0]
+    assert video.stat().st_size <= 2_400_000 and f"after {frames_of(video)} frames" in caplog.messages[0]
     assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(250,)]
     # Files of an earlier run do not keep the next from having a video: they are deleted first.
     again = output(tmp_path, video=True, quota=6_000_000)
     for number in range(1, 5):
         again.frame(noisy(number), named(), record(number))
     again.close(4, 0)
-    assert frames_of(tmp_path / "annotated-0002.mp4") == 4 and len(caplog.messages) == 1
+    assert frames_of(tmp_path / "annotated-0002.webm") == 4 and len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_video_stays_within_quota_and_disk(request, caplog, disk, quota, floor, 
 def test_files_that_are_being_written_count(tmp_path):
     """A long video would otherwise exceed the quota unnoticed."""
     out = output(tmp_path, video=True)
-    for number in range(20):
+    for number in range(40):
         out.frame(noisy(number), named(), record(number))
-    part, log = tmp_path / ".annotated-0001.mp4", tmp_path / "frames-0001.jsonl"
+    part, log = tmp_path / "annotated-0001.webm", tmp_path / "frames-0001.jsonl"
     until(lambda: log.stat().st_size and out.writer.evidence_bytes == part.stat().st_size + log.stat().st_size > 10_000)
-    out.close(20, 0)
+    out.close(40, 0)
 
 
 def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
@@ -202,7 +202,7 @@ def test_incomplete_video_is_deleted(small_disk, caplog):
     The end of the file, without which it does not play, is missing.
     """
     (small_disk / "ballast").write_bytes(b"x" * 3_900_000)
-    video = VideoWriter(small_disk / "annotated-0001.mp4")
+    video = VideoWriter(small_disk / "annotated-0001.webm")
     for number in range(100):
         video.write(noisy(number).pixels)
     video.close()
