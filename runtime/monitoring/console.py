@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..system.address import printable_name
@@ -23,6 +24,16 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects; without a terminal, tables have no lines.
+
+        A log or the next program of a pipe has no use for them.
+        """
+        for shown in objects:
+            if isinstance(shown, Table) and not self.is_terminal:
+                shown.box, shown.pad_edge = None, False
+        super().print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Convert a string to text without markup.

@@ -98,3 +98,14 @@ def test_a_run_on_a_terminal_survives_a_name_in_brackets(tmp_path):
     assert process.returncode == 0, shown
     assert b"\x1b]8" not in shown and "\u202e".encode() not in shown and b"o[/]ut/events.sqlite" in shown
     assert "\u202e" not in (tmp_path / "o[/]ut" / "frames-0001.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_table_has_lines_on_a_terminal_only(monkeypatch, capsys):
+    """In a log or a pipe they are in the way."""
+    for terminal in (True, False):
+        console = PlainConsole(width=40)
+        monkeypatch.setattr(console, "_force_terminal", terminal)
+        table = Table("gate", "result")
+        table.add_row("contract", "passed")
+        console.print(table)
+        assert ("│" in capsys.readouterr().out) == terminal
