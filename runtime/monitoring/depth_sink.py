@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 60.0
-"""Minimum seconds of frame time between two measurements."""
+INTERVAL, LONG_INTERVAL = 60.0, 300.0
+"""Seconds of frame time between two measurements: at least the first and `MIN_FRAMES`, or the second."""
+MIN_FRAMES = 30
+"""A measurement takes as many instructions as a frame: this keeps it at a small share of the loop's."""
 MAX_ROWS = 2000
 """Number of measurements that are kept for the page: more than a night's at the usual interval."""
 CLOSE_SECONDS = 10.0
@@ -53,6 +55,27 @@ class _Snapshot(NamedTuple):
     stacked: int
 
 
+class DepthSchedule:
+    """Decide which frames are measured: the first one, that of another field, and one after enough time and frames."""
+
+    def __init__(self) -> None:
+        self._last: datetime.datetime | None = None
+        self._field = (0.0, 0.0)
+        self._frames = 0
+
+    def take(self, time: datetime.datetime, wcs: Wcs) -> bool:
+        """Return whether a frame is to be measured; intervals begin at it then."""
+        from ...sky.angles import separation
+
+        self._frames += 1
+        if self._last is not None and float(separation(*self._field, *wcs.centre)) <= wcs.radius:
+            seconds = abs((time - self._last).total_seconds())
+            if seconds < (INTERVAL if self._frames >= MIN_FRAMES else LONG_INTERVAL):
+                return False
+        self._last, self._field, self._frames = time, wcs.centre, 0
+        return True
+
+
 class DepthSink:
     """A sink that measures solved frames, at most one at a time.
 
@@ -62,14 +85,13 @@ class DepthSink:
         folder: the output folder; None to write no table.
         run: number of the run.
         monitor: gets the figures.
-        interval: seconds of frame time between measurements.
     """
 
-    def __init__(self, folder: Path | None, run: int, monitor: RunMonitor, interval: float = INTERVAL) -> None:
-        self._folder, self._run, self._interval = folder, run, interval
+    def __init__(self, folder: Path | None, run: int, monitor: RunMonitor) -> None:
+        self._folder, self._run = folder, run
         self._waiting: queue.Queue[_Snapshot | None] = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
-        self._last: datetime.datetime | None = None
+        self._schedule = DepthSchedule()
         self._rows: deque[DepthRow] = deque(maxlen=MAX_ROWS)
         self._counts: dict[str, Any] = {"missed": [], "by_magnitude": [], "by_surface_brightness": []}
         self._written: dict[str, tuple[str, bool, bool]] = {}  # hour, expected, found of each galaxy's last row
@@ -79,9 +101,8 @@ class DepthSink:
         """Begin to measure a frame if it is due and no other one is being measured."""
         if frame.wcs is None or frame.planes is None or self._waiting.full():
             return
-        if self._last is not None and abs((frame.time - self._last).total_seconds()) < self._interval:
+        if not self._schedule.take(frame.time, frame.wcs):
             return
-        self._last = frame.time
         light = frame.planes[len(frame.planes) // 2].copy()  # green; a stack uses its arrays again
         wcs = frame.wcs.binned(frame.binning)
         snapshot = _Snapshot(light, wcs, detections.boxes.copy(), detections.names, frame.header, record, frame.stacked)
