@@ -88,6 +88,10 @@ output_options = option_group(
     click.option("--fits", is_flag=True, help="Write crops and saved frames as FITS too."),
     click.option("--report/--no-report", default=True, help="Write the report of the night at the end; default: yes."),
     click.option(
+        "--video/--no-video", default=True,
+        help="Write the annotated video of the demo, a video or a stacked sequence; default: yes.",
+    ),
+    click.option(
         "--place", type=PLACE, metavar="LAT,LON",
         help="Where the telescope stands, in degrees, north and east positive: for altitudes in the report.",
     ),

@@ -14,7 +14,7 @@ PLAIN = (
     "overlap", "video", "quota", "keep_free", "fits", "save_input", "show", "stale_after",
 )  # fmt: skip
 """Fields of `RunConfig` whose values are numbers, switches or words of a list."""
-GIVEN = ("models", "require_signature", "device", "catalogue", "trace", "web", "mqtt", "notify")
+GIVEN = ("models", "require_signature", "device", "catalogue", "trace", "watch", "web", "mqtt", "notify")
 """Fields of which only is said whether they are set."""
 
 

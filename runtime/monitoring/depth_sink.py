@@ -56,7 +56,10 @@ class _Snapshot(NamedTuple):
 
 
 class DepthSchedule:
-    """Decide which frames are measured: the first one, that of another field, and one after enough time and frames."""
+    """Decide which frames are measured.
+
+    They are the first one of each field, and one after enough time and frames.
+    """
 
     def __init__(self) -> None:
         self._last: datetime.datetime | None = None

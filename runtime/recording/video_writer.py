@@ -17,13 +17,14 @@ from .annotate import fit
 logger = logging.getLogger(__name__)
 
 RATE = 12.0
-WIDEST = 1280
+LONGEST_SIDE = 720
+"""Maximum width and height in pixels: encoding takes longer than detection in larger frames."""
 BLOCK = 256 << 10
 """Size in bytes of the blocks that FFmpeg writes: a file with a lower limit would exceed it immediately."""
 
 
 class VideoWriter:
-    """A VP8 video in WebM, which every browser plays.
+    """A VP8 video in WebM, which browsers play.
 
     OpenCV's wheels have no H.264 encoder. The file plays while it is written, too: a killed process leaves what it
     wrote.
@@ -65,8 +66,8 @@ class VideoWriter:
             self.close()
             return
         if self._writer is None:
-            # VP8 at half resolution of colour needs even sides; 4K frames are reduced.
-            scale = min(1.0, WIDEST / image.shape[1])
+            # VP8 at half resolution of colour needs even sides.
+            scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
             width, height = (max(2, int(side * scale) // 2 * 2) for side in image.shape[1::-1])
             self._frame_size = (width, height)
             code = cv2.VideoWriter.fourcc(*"VP80")

@@ -36,6 +36,7 @@ NOT_RUN = {
     r"models\.md: galaxy-edge (train|export|models install)": "takes hours; with tiny runs in tests/export",
     r"engine ncnn|galaxy_edge_ncnn": "needs ncnn; tests/runtime/inference",
     r"report-frame (12|1f0c)": "names an event of the user's; tests/cli/test_report_frame.py",
+    r"events candidates": "needs nights with a new star; tests/runtime/watch",
     r"_GALAXY_EDGE_COMPLETE": "changes the shell's settings",
     r"--in first-night": "of the night before; the same command is in night-report.md",
 }
