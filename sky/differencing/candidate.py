@@ -54,7 +54,7 @@ class Candidate:
         ra, dec: degrees, J2000; position_error: standard error in arcsec.
         magnitude, magnitude_error: VT.
         offset: from the galaxy that it is near to.
-        sightings: number of stacks that show it; stacks: number of stacks since the first one that does.
+        sightings: number of stacks that show it; stacks: number of those that reach it since the first one.
         signal: greatest signal over noise in one stack.
         first_time, last_time: UTC of the first and the last stack that show it.
         limit: limiting magnitude of the latest stack.
@@ -85,10 +85,21 @@ class Spot:
 
     Attributes:
         sightings: in the order of time; number: of the candidate, 0 before it is one.
+        outside: stacks that do not reach the position, by their numbers.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
     number: int = 0
+    outside: set[int] = field(default_factory=set)
+
+    @property
+    def stacks(self) -> int:
+        """Number of stacks that reach the position.
+
+        Counted from the first to the last that show it.
+        """
+        first, last = self.sightings[0].stack, self.sightings[-1].stack
+        return last - first + 1 - sum(first < stack < last for stack in self.outside)
 
     @property
     def position(self) -> tuple[float, float]:

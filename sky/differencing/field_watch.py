@@ -19,9 +19,9 @@ from .search_area import SearchArea
 NEEDED = 3
 """Number of stacks that must show a candidate."""
 MIN_SHARE = 0.5
-"""Minimum share of the stacks since its first sighting that must show it."""
+"""Minimum share of the stacks of its position since its first sighting that must show it."""
 MAX_SPOTS = 200
-"""Maximum number of positions that are followed: with more, something is wrong with the stacks."""
+"""Maximum number of positions that are followed."""
 _MARGIN = 40
 _POSITION_FLOOR = 0.1
 """Minimum standard error of a position in pixels: that of the alignment."""
@@ -89,11 +89,12 @@ class FieldWatch:
         found = [item for item in find_new(part, self._region, self._threshold) if not self._is_known(item, part)]
         if self._artificial is not None:
             self._artificial.add(part, calibration, self._threshold)
+        for spot in self._spots:  # fields turn and drift: a stack that has no pixels there contradicts nothing
+            if not _reaches(part, *spot.position):
+                spot.outside.add(self.stacks)
         changed = [self._follow(item, part, calibration, time) for item in found]
         candidates = [
-            candidate
-            for spot in dict.fromkeys(changed)
-            if spot is not None and (candidate := self._candidate(spot, part, calibration))
+            candidate for spot in dict.fromkeys(changed) if (candidate := self._candidate(spot, part, calibration))
         ]
         return StackResult(len(found), candidates, calibration.limit, part, calibration)
 
@@ -112,9 +113,7 @@ class FieldWatch:
         distance = np.hypot(self._known[:, 0] - item.x, self._known[:, 1] - item.y)
         return bool((distance < _KNOWN_STAR * part.sigma).any())
 
-    def _follow(
-        self, item: Detection, part: Difference, calibration: Calibration, time: datetime.datetime
-    ) -> Spot | None:
+    def _follow(self, item: Detection, part: Difference, calibration: Calibration, time: datetime.datetime) -> Spot:
         """Add a detection to the spot that it belongs to, or begin one; return it."""
         error = math.hypot(1.2 * part.sigma / item.signal, _POSITION_FLOOR)
         sighting = Sighting(
@@ -127,16 +126,27 @@ class FieldWatch:
             if math.hypot(x - item.x, y - item.y) <= reach and spot.sightings[-1].stack != self.stacks:
                 spot.sightings.append(sighting)
                 return spot
-        if len(self._spots) >= MAX_SPOTS:
-            return None
+        self._make_space()
         self._spots.append(Spot([sighting]))
         return self._spots[-1]
+
+    def _make_space(self) -> None:
+        """Forget the spot that the fewest stacks showed, the oldest first.
+
+        Satellites of a long night must not fill the list.
+        """
+        if len(self._spots) >= MAX_SPOTS:
+            del self._spots[
+                min(
+                    range(len(self._spots)),
+                    key=lambda index: (len(self._spots[index].sightings), self._spots[index].sightings[-1].stack),
+                )
+            ]
 
     def _candidate(self, spot: Spot, part: Difference, calibration: Calibration) -> Candidate | None:
         """Return the candidate at a spot; None if it is not one."""
         first, last = spot.sightings[0], spot.sightings[-1]
-        stacks = last.stack - first.stack + 1
-        count = len(spot.sightings)
+        stacks, count = spot.stacks, len(spot.sightings)
         if count < self._needed or count < MIN_SHARE * stacks or spot.is_moving():
             return None
         x, y = spot.position
@@ -153,6 +163,15 @@ class FieldWatch:
             offset, count, stacks, max(item.signal for item in spot.sightings), first.time, last.time,
             calibration.limit, self.recovered(magnitude), _cutouts(part, x, y),
         )  # fmt: skip
+
+
+def _reaches(part: Difference, x: float, y: float) -> bool:
+    """Return whether a stack can show a new star at a position."""
+    height, width = part.valid.shape
+    column, row = math.floor(x), math.floor(y)
+    if not (0 <= column < width and 0 <= row < height):
+        return False
+    return bool(part.valid[row, column] and not part.saturated[row, column])
 
 
 def _cutouts(part: Difference, x: float, y: float) -> Cutouts:

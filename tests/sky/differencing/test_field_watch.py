@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pytest
 from galaxy_edge.sky.catalogue.objects import CatalogueObject
+from galaxy_edge.sky.differencing import field_watch
 from galaxy_edge.sky.differencing.difference import Image, NotComparable
 from galaxy_edge.sky.differencing.field_watch import FieldWatch
 from galaxy_edge.sky.differencing.search_area import SearchArea
@@ -83,6 +84,23 @@ def test_new_star_is_a_candidate_after_three_stacks(reference):
     assert found.offset.galaxy == "NGC 1" and found.offset.east == pytest.approx(37.4, abs=3)
     assert found.offset.north == pytest.approx(21.6, abs=3) and (found.sightings, found.stacks) == (3, 3)
     assert found.recovered > 0.7 and found.cutouts.difference.shape == found.cutouts.new.shape == (41, 41)
+
+
+def test_stacks_that_do_not_reach_its_position_do_not_count(reference):
+    """Four of seven stacks are shifted so far that the new star is outside of them."""
+    away = [wcs(shift=(135, 0))] * 4
+    frames = [wcs(), wcs(4), *away, wcs(8)]
+    found = watched(reference, [SKY.image(frame, 90 + n, [NEW]) for n, frame in enumerate(frames)], seed=None)
+    (candidate,) = found[-1].candidates
+    assert (candidate.sightings, candidate.stacks) == (3, 3)
+
+
+def test_satellites_do_not_fill_the_list_of_positions(reference, monkeypatch):
+    """What one stack showed long ago is forgotten first."""
+    monkeypatch.setattr(field_watch, "MAX_SPOTS", 1)
+    satellite = (NEW[0], NEW[1] - 0.012, 13.0)
+    stacks = [SKY.image(wcs(5 * n), 110 + n, [NEW if n else satellite]) for n in range(4)]
+    assert len(watched(reference, stacks, seed=None)[-1].candidates) == 1
 
 
 def test_nothing_new_gives_nothing(reference):
