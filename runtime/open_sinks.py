@@ -9,11 +9,15 @@ from ..devices.profile import Profile
 from ..errors import UserError
 from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
-from .pipeline.sink import Sink, SinkGroup
+from .pipeline.sink import ClosedAfter, Sink, SinkGroup
 from .recording.output_folder import OutputFolder
 from .run_config import MqttConfig, RunConfig, WatchConfig
+from .system.stop_deadline import END_SECONDS
 
 if TYPE_CHECKING:
+    from .mqtt.publisher import MqttSink
+    from .watch.sink import WatchSink
+    from .watch.store import Listener
     from .web.sink import WebSink
 
 
@@ -40,12 +44,13 @@ def open_sinks(
         from .monitoring.device_limits import DeviceLimits
 
         sinks.append(DeviceLimits(profile))
-    web = None
+    web = watch = None
     try:
         if output and config.source != "demo":  # its sky is drawn
             sinks += _sky_sinks(config, output, monitor)
         if output and config.watch:
-            sinks.append(_open_watch(config.watch, config.stack, output))
+            watch = _open_watch(config.watch, config, output)
+            sinks.append(watch)
         if config.web:
             from .web.sink import WebSink
 
@@ -55,29 +60,53 @@ def open_sinks(
                 config.web.place,
             )  # fmt: skip
             sinks.append(web)
-        if config.mqtt:
-            assert output is not None
-            sinks.append(_open_mqtt(config.mqtt, output, monitor))
-        if config.notify:
-            from .notify.sink import NotifySink
-
-            assert output is not None
-            sinks.append(NotifySink(config.notify, output.info, output.writer.deadline))
+        if output:  # RunConfig checks that messages have one
+            _add_messages(sinks, config, output, monitor, watch)
     except UserError:
         SinkGroup(sinks).close(0, 0)
         raise
     return SinkGroup(sinks), web
 
 
-def _open_watch(watch: WatchConfig, depth: int, output: OutputFolder) -> Sink:
+def _open_watch(watch: WatchConfig, config: RunConfig, output: OutputFolder) -> WatchSink:
     from .watch.sink import WatchSink
 
     folder = watch.references or output.folder / "references"
     deadline = output.writer.deadline
-    return WatchSink(output.folder, output.info.number, folder, depth, watch.stacks, deadline.limit)
+    return WatchSink(
+        output.folder, output.info.number, folder, config.stack, watch.stacks, deadline.limit, config.keep_free
+    )
 
 
-def _open_mqtt(mqtt: MqttConfig, output: OutputFolder, monitor: RunMonitor) -> Sink:
+def _add_messages(
+    sinks: list[Sink], config: RunConfig, output: OutputFolder, monitor: RunMonitor, watch: WatchSink | None
+) -> None:
+    """Add the sinks of the broker and of the notification services."""
+    if config.mqtt:
+        mqtt = _open_mqtt(config.mqtt, output, monitor)
+        sinks.append(_informed(mqtt, mqtt.inbox.add_candidate, watch, output))
+    if config.notify:
+        from .notify.sink import NotifySink
+
+        notify = NotifySink(config.notify, output.info, output.writer.deadline)
+        sinks.append(_informed(notify, notify.candidate, watch, output))
+
+
+def _informed(sink: Sink, listener: Listener, watch: WatchSink | None, output: OutputFolder) -> Sink:
+    """Return a sink that takes candidates, and is closed after the last one.
+
+    In a run that is asked to stop there is no time to wait for it.
+    """
+    if watch is None:
+        return sink
+    from .watch.sink import CLOSE_SECONDS
+
+    watch.listeners.append(listener)
+    closed, deadline = watch.closed, output.writer.deadline
+    return ClosedAfter(sink, lambda: closed.wait(deadline.limit(CLOSE_SECONDS, keep=END_SECONDS)))
+
+
+def _open_mqtt(mqtt: MqttConfig, output: OutputFolder, monitor: RunMonitor) -> MqttSink:
     import socket
 
     from .mqtt.address import parse_broker

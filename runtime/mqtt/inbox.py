@@ -1,13 +1,16 @@
-"""The messages that events make, until the publishing thread takes them."""
+"""The messages of events and candidates, until the publishing thread takes them."""
 
 from __future__ import annotations
 
 import threading
 
+from ..events.candidates import CandidateRow
 from ..events.event import Event
 from ..system.output_text import json_line
 
 NEW, UPDATE, END = "new", "update", "end"
+EVENTS, CANDIDATES = "events", "candidates"
+"""Ends of the topics."""
 MAX_INBOX = 10_000
 """Messages that may wait for the thread that writes them to disk."""
 
@@ -24,6 +27,7 @@ class Inbox:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], Event] = {}
+        self._candidates: dict[tuple[str, str], CandidateRow] = {}
         self._published: set[int] = set()  # numbers of the events that are new to the broker and not yet over
         self._clock_step = 0.0
         self.lost = 0
@@ -44,21 +48,33 @@ class Inbox:
                     self._published.discard(event.number)
                     self._put(END, event)
 
+    def add_candidate(self, row: CandidateRow, image: bytes, is_new: bool) -> None:
+        """Add a message for a candidate; the image is not published."""
+        with self._lock:
+            key = row.id, NEW if is_new else UPDATE
+            if key not in self._candidates and len(self._candidates) >= MAX_INBOX:
+                self.lost += 1
+                return
+            self._candidates[key] = row
+
     def move_times(self, seconds: float) -> None:
         """Move the times of the events that wait: the clock was set."""
         with self._lock:
             self._clock_step += seconds
             self._waiting = {key: event.moved(seconds) for key, event in self._waiting.items()}
 
-    def take(self) -> tuple[list[str], float]:
+    def take(self) -> tuple[list[tuple[str, str]], float]:
         """Remove and return all messages, and the shift of times since the last call.
 
-        The shift is in seconds.
+        Messages are the end of a topic and a content. The shift is in seconds.
         """
         with self._lock:
             waiting, self._waiting = self._waiting, {}
+            candidates, self._candidates = self._candidates, {}
             clock_step, self._clock_step = self._clock_step, 0.0
-        return [_content(kind, event) for (_, kind), event in waiting.items()], clock_step
+        messages = [(EVENTS, _content(kind, event)) for (_, kind), event in waiting.items()]
+        messages += [(CANDIDATES, json_line({"type": kind, **row.to_dict()})) for (_, kind), row in candidates.items()]
+        return messages, clock_step
 
     def _put(self, kind: str, event: Event) -> None:
         key = (event.id, kind)

@@ -4,6 +4,7 @@
 
     PREFIX/available   online or offline; retained, and the last will
     PREFIX/events      a JSON object for each event that is new, has changed (update) or is over (end), with a stable id
+    PREFIX/candidates  one for each candidate of `watch` that is new, or is seen again (update)
     PREFIX/stats       a JSON object at regular intervals: the figures of `RunMonitor.stats`
 
 Events are stored on disk until the broker has acknowledged them, up to a limit, across outages and restarts; they are
@@ -57,9 +58,7 @@ KEEPALIVE_SECONDS = 30
 class MqttSink:
     """A sink that publishes to a broker from its own threads.
 
-    A broker that hangs does not slow down the frame loop.
-
-    A lost and a restored connection to the broker are logged as warnings.
+    A broker that hangs does not slow down the frame loop. A lost and a restored connection are logged as warnings.
 
     Args:
         broker: where to publish.
@@ -71,6 +70,7 @@ class MqttSink:
     Attributes:
         connected: whether the broker is connected.
         delivered: event messages that the broker has acknowledged.
+        inbox: takes further messages.
 
     Raises:
         UsageError: ``mqtt.sqlite`` or the authority's certificate cannot be used.
@@ -87,7 +87,7 @@ class MqttSink:
         self._closing = False
         self._deadline = 0.0  # when to stop delivering, once the run has ended
         self._disconnected = threading.Event()
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._acknowledged: set[int] = set()
         self._in_flight: dict[int, int] = {}  # paho's message id -> position in the outbox
         self._last_sent = 0  # position in the outbox
@@ -99,8 +99,8 @@ class MqttSink:
         self._thread = threading.Thread(target=self._run_thread, name="mqtt", daemon=True)
         self._thread.start()
         if writer:
-            writer.on_commit(self._inbox.add)
-            writer.on_clock_step(self._inbox.move_times)
+            writer.on_commit(self.inbox.add)
+            writer.on_clock_step(self.inbox.move_times)
 
     @property
     def is_alive(self) -> bool:
@@ -110,7 +110,7 @@ class MqttSink:
     @property
     def lost(self) -> int:
         """Messages dropped because too many waited to be written to disk."""
-        return self._inbox.lost
+        return self.inbox.lost
 
     @property
     def pending(self) -> int:
@@ -126,7 +126,7 @@ class MqttSink:
     def events(self, changed: list[Track]) -> None:
         """Queue a message for each changed track, unless the writer does so later."""
         if self._writer is None:
-            self._inbox.add(events_from_tracks(changed, self._run))
+            self.inbox.add(events_from_tracks(changed, self._run))
 
     def close(self, frames: int, bad: int) -> None:
         """Publish the rest within `CLOSE_SECONDS` of the last commit, then go offline."""
@@ -206,11 +206,10 @@ class MqttSink:
         """
         with self._lock:
             acknowledged, self._acknowledged = self._acknowledged, set()
-        contents, clock_step = self._inbox.take()
+        contents, clock_step = self.inbox.take()
         if clock_step:
             self._outbox.move_times(self._run.uid, clock_step)
-        topic = self._topic("events")
-        self._outbox.add((topic, content) for content in contents)
+        self._outbox.add((self._topic(name), content) for name, content in contents)
         delivered = [self._in_flight.pop(mid) for mid in acknowledged if mid in self._in_flight]
         self._outbox.remove(delivered)
         self.delivered += len(delivered)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...models.naming import UNCERTAIN, plain_name
 from ...models.naming import display_name as class_label
+from ..events.candidates import CandidateRow
 from ..events.event import Event
 from ..imaging.encoding import encode_image
 from ..system.address import printable_name
@@ -49,6 +50,29 @@ def compose(events: Sequence[Event], station: str) -> Message:
         lines.append(f"and {len(events) - MAX_LINES} more")
     lines.append(f"The image shows the first: {_title(best)}.")
     return Message(f"{len(events)} finds ({station})", "\n".join(lines), crop_image(best.cutout))
+
+
+def compose_candidates(rows: Sequence[CandidateRow], image: bytes, station: str) -> Message:
+    """Return the message about candidates, which are to be checked by a person.
+
+    Args:
+        rows: at least one.
+        image: JPEG of the first.
+        station: name of this computer.
+    """
+    title = f"Candidate near {rows[0].galaxy}" if len(rows) == 1 else f"{len(rows)} candidates near galaxies"
+    lines = ["To be checked: most are minor planets, variable stars or errors of the comparison."]
+    lines += [
+        printable_name(
+            f"{row.id}: near {row.galaxy}, magnitude {row.magnitude:.1f}, RA {row.ra:.4f}, Dec {row.dec:+.4f} "
+            f"(J2000, degrees), in {row.sightings} of {row.stacks} stacks"
+        )
+        for row in rows[:MAX_LINES]
+    ]
+    if len(rows) > MAX_LINES:
+        lines.append(f"and {len(rows) - MAX_LINES} more")
+    lines.append(f"The images: reference, new, difference{'' if len(rows) == 1 else ' of the first'}.")
+    return Message(f"{printable_name(title)} ({station})", "\n".join(lines), image)
 
 
 def crop_image(cutout: np.ndarray) -> bytes:

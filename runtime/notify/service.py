@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..events.candidates import CandidateRow
 from ..events.event import Event
 from .config import NotifyConfig
-from .message import compose
+from .message import compose, compose_candidates
 from .rules import matches, object_keys
 from .sender import Sender, SendError
 
@@ -46,6 +47,7 @@ class ServiceThread:
         self._closing = False
         self._waiting: dict[int, Event] = {}  # by the event's number, the oldest first
         self._sending: dict[int, Event] = {}
+        self._candidates: list[tuple[CandidateRow, bytes]] = []
         self._notified: dict[str, float] = {}  # when, by the keys of objects
         self._due = 0.0  # when the next message may be sent
         self._delay = 0.0  # after a failure; 0 while the service works
@@ -57,7 +59,7 @@ class ServiceThread:
     def pending(self) -> int:
         """Number of events of which the service was not yet notified."""
         with self._lock:
-            return len(self._waiting) + len(self._sending)
+            return len(self._waiting) + len(self._sending) + len(self._candidates)
 
     def add(self, events: list[Event]) -> None:
         """Take events that began, changed or ended.
@@ -74,6 +76,15 @@ class ServiceThread:
                     self._due = max(self._due, self._clock() + self._config.settle)
                 self._waiting[event.number] = event
                 self._drop_excess()
+        self._wake.set()
+
+    def add_candidate(self, row: CandidateRow, image: bytes) -> None:
+        """Take a candidate; those that wait are sent in one message."""
+        with self._lock:
+            if len(self._candidates) >= MAX_WAITING:
+                self.dropped += 1
+                return
+            self._candidates.append((row, image))
         self._wake.set()
 
     def close(self) -> None:
@@ -98,16 +109,19 @@ class ServiceThread:
             self._wake.clear()
             if self._seconds_to_wait() == 0:
                 self._send()
-        if not self._delay:
+        while not self._delay and self.pending:
             self._send()
 
     def _seconds_to_wait(self) -> float | None:
         """Return the time to the next message; None if nothing waits."""
         with self._lock:
-            return max(0.0, self._due - self._clock()) if self._waiting else None
+            return max(0.0, self._due - self._clock()) if self._waiting or self._candidates else None
 
     def _send(self) -> None:
-        """Send a message about all events that wait."""
+        """Send a message about all candidates that wait, or else all events."""
+        if self._candidates:
+            self._send_candidates()
+            return
         with self._lock:
             self._sending, self._waiting = self._waiting, {}
             events = list(self._sending.values())
@@ -118,13 +132,31 @@ class ServiceThread:
         except SendError as error:
             self._keep(error)
             return
+        self._note_sent(len(events))
+        with self._lock:
+            self._remember(events)
+            self._sending = {}
+
+    def _send_candidates(self) -> None:
+        with self._lock:
+            candidates = list(self._candidates)
+        rows, image = [row for row, _ in candidates], candidates[0][1]
+        try:
+            self._sender.send(compose_candidates(rows, image, self._station))
+        except SendError as error:
+            self._keep(error)
+            return
+        self._note_sent(len(candidates))
+        with self._lock:
+            del self._candidates[: len(candidates)]
+
+    def _note_sent(self, count: int) -> None:
+        """Note that the service accepted a message about finds."""
         if self._delay:
             logger.warning("%s accepts notifications again", self._sender.name)
         with self._lock:
             self._delay, self._due = 0.0, self._clock() + self._config.interval
-            self.sent += len(events)
-            self._remember(events)
-            self._sending = {}
+            self.sent += count
 
     def _keep(self, error: SendError) -> None:
         """Let events that could not be sent wait; log the first failure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
+from ..events.candidates import CandidateRow
 from ..events.event import RunInfo, events_from_tracks
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
@@ -52,6 +53,11 @@ class NotifySink:
         if events := events_from_tracks(changed, self._run):
             for service in self.services:
                 service.add(events)
+
+    def candidate(self, row: CandidateRow, image: bytes, is_new: bool) -> None:
+        """Pass a new candidate, with its image as JPEG, to the services' threads."""
+        for service in self.services if is_new else ():
+            service.add_candidate(row, image)
 
     def close(self, frames: int, bad: int) -> None:
         """Send the rest, within the time that a run has for its end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..events.frame_record import FrameRecord
@@ -37,6 +37,24 @@ class Sink(Protocol):
         The last call; it may come from any thread.
         """
         ...
+
+
+class ClosedAfter:
+    """A sink that is closed only after another one, which gives it messages.
+
+    Args:
+        sink: that is closed later.
+        wait: returns when it may be closed.
+    """
+
+    def __init__(self, sink: Sink, wait: Callable[[], object]) -> None:
+        self._sink, self._wait = sink, wait
+        self.frame, self.events = sink.frame, sink.events
+
+    def close(self, frames: int, bad: int) -> None:
+        """Wait, and close the sink."""
+        self._wait()
+        self._sink.close(frames, bad)
 
 
 class SinkGroup:

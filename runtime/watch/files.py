@@ -65,6 +65,13 @@ reference   {row.reference}
 """
 
 
+def candidate_image(cutouts: Cutouts) -> bytes:
+    """Return the three cut-outs next to each other as JPEG."""
+    images = [_shown(pixels, cutouts) for pixels in (cutouts.reference, cutouts.new, cutouts.difference)]
+    gap = np.zeros((images[0].shape[0], _ZOOM), np.uint8)
+    return encode_image(np.hstack([images[0], gap, images[1], gap, images[2]]), ".jpg", 92)
+
+
 def _direction(row: CandidateRow) -> str:
     east = f"{abs(row.offset_east):.0f} arcsec {'east' if row.offset_east >= 0 else 'west'}"
     north = f"{abs(row.offset_north):.0f} arcsec {'north' if row.offset_north >= 0 else 'south'}"

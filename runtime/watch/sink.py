@@ -21,16 +21,17 @@ import numpy as np
 from ...errors import UserError
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
+from ..recording.retention import FLOOR
 from ..tracking.track import Track
 
 if TYPE_CHECKING:
-    from ...sky.differencing.candidate import Candidate
     from ...sky.differencing.difference import Image
     from ...sky.differencing.field_watch import FieldWatch
     from ...sky.differencing.search_area import SearchArea
     from ...sky.tycho2 import Tycho2
     from ...sky.wcs import Wcs
     from .references import Reference, ReferenceFolder
+    from .store import CandidateStore, Listener
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,6 @@ QUEUE_BYTES = 48 << 20
 MAX_WAITING = 8
 CLOSE_SECONDS = 30.0
 """Maximum time that the end of a run waits for stacks that wait."""
-MAX_CANDIDATES = 20
-"""Maximum number of candidates of a field and a night; with more, the comparison is at fault."""
 MAX_FIELDS = 4
 """Number of fields that are in memory at the same time."""
 _CLOUDED = 0.6
@@ -65,13 +64,21 @@ class WatchSink:
         depth: frames of a stack.
         needed: number of stacks that must show a candidate.
         close_seconds: returns the maximum time for the end of a run.
+        floor: bytes of the disk that stay free.
+
+    Attributes:
+        listeners: take each candidate, from the watching thread; to be set before the first frame.
+        closed: set when the last candidate was passed on, or will never be.
     """
 
     # Many parameters because each is an option of a run.
     def __init__(
         self, folder: Path, run: int, references: Path, depth: int, needed: int,
-        close_seconds: Callable[[float], float] = lambda seconds: seconds,
+        close_seconds: Callable[[float], float] = lambda seconds: seconds, floor: int = FLOOR,
     ) -> None:  # fmt: skip
+        self._floor = floor
+        self.listeners: list[Listener] = []
+        self.closed = threading.Event()
         self._folder, self._run, self._references = folder, run, references
         self._depth, self._needed, self._close_seconds = depth, needed, close_seconds
         self._waiting: queue.SimpleQueue[_Stack | None] = queue.SimpleQueue()
@@ -103,9 +110,11 @@ class WatchSink:
     def close(self, frames: int, bad: int) -> None:
         """Wait for the stacks that wait."""
         if self._thread is None:
+            self.closed.set()
             return
         self._waiting.put(None)
         self._thread.join(self._close_seconds(CLOSE_SECONDS))
+        self.closed.set()
         if self._thread.is_alive():
             self._has_ended = True
             logger.warning("the last stacks are not compared with their reference: there was no time left")
@@ -113,8 +122,11 @@ class WatchSink:
             logger.info("%d frames were passed over while stacks were compared with references", self._dropped)
 
     def _work(self) -> None:
+        from .store import CandidateStore
+
         try:
-            watcher = Watcher(self._folder, self._run, self._references, self._needed)
+            store = CandidateStore(self._folder, self._run, self._floor, tuple(self.listeners))
+            watcher = Watcher(self._folder, self._run, self._references, self._needed, store)
         except UserError as error:
             logger.warning("nothing new is watched for: %s", error)
             self._has_ended = True
@@ -128,17 +140,21 @@ class Watcher:
 
     Args:
         folder: the output folder; run: number of the run; references: folder of them; needed: see `FieldWatch`.
+        store: of the candidates; None for one without listeners.
 
     Raises:
         UserError: a catalogue or the folder of references cannot be used.
     """
 
-    def __init__(self, folder: Path, run: int, references: Path, needed: int) -> None:
+    def __init__(
+        self, folder: Path, run: int, references: Path, needed: int, store: CandidateStore | None = None
+    ) -> None:
         from ...sky.catalogue.combined import open_catalogue
         from ...sky.tycho2 import open_tycho2
         from .references import ReferenceFolder
+        from .store import CandidateStore
 
-        self._folder, self._run, self._needed = folder, run, needed
+        self._needed, self._store = needed, store or CandidateStore(folder, run)
         self._stars: Tycho2 = open_tycho2()
         self._catalogue = open_catalogue()
         self._references: ReferenceFolder = ReferenceFolder(references)
@@ -215,10 +231,8 @@ class Watcher:
         """Compare a stack with its reference; write what several stacks agree on."""
         watch = self._fields.get(reference.path) or self._open_field(reference)
         for candidate in watch.add(image, time).candidates:
-            if candidate.number > MAX_CANDIDATES:
-                self._say(f"more than {MAX_CANDIDATES} candidates near {reference.name}: the reference may not fit")
-                continue
-            self._write(candidate, reference)
+            if problem := self._store.save(candidate, reference):
+                self._say(problem)
 
     def _open_field(self, reference: Reference) -> FieldWatch:
         from ...sky.differencing.field_watch import FieldWatch
@@ -231,17 +245,3 @@ class Watcher:
         self._fields[reference.path] = watch
         logger.info("watching %s: compared with %s, %d stacks", reference.name, reference.path.name, reference.stacks)
         return watch
-
-    def _write(self, candidate: Candidate, reference: Reference) -> None:
-        from ..events.candidates import save_candidate
-        from .files import write_candidate
-        from .rows import candidate_row
-
-        row = candidate_row(candidate, self._run, reference.path.name)
-        if candidate.sightings == self._needed:
-            logger.warning(
-                "candidate %s near %s, magnitude %.1f: please check it, see %s", row.id, row.galaxy, row.magnitude,
-                self._folder / row.folder / "report.txt",
-            )  # fmt: skip
-        save_candidate(self._folder / "events.sqlite", row)
-        write_candidate(self._folder, row, candidate)

@@ -11,6 +11,7 @@ from galaxy_edge.runtime.events.queries import Query, query_events
 from galaxy_edge.runtime.monitoring.health import RunMonitor
 from galaxy_edge.runtime.pipeline.sink import SinkGroup
 from galaxy_edge.runtime.tracking.tracker import Tracker
+from helpers.candidates import candidate
 from helpers.command_line import galaxy_edge as command_line
 from helpers.mosquitto import Subscriber
 from helpers.tracks import frame, named, output, record, track, until
@@ -49,6 +50,18 @@ def test_event_is_new_changes_and_ends_under_one_id(broker, subscriber, make_sin
     sink.close(0, 0)
     until(lambda: subscriber.contents("sky/available") == ["online", "offline"])
     assert caplog.messages == [] and not any("00009" in event["id"] for event in subscriber.events())
+
+
+def test_candidate_is_new_and_changes(broker, subscriber, make_sink):
+    """On a topic of its own: it is no event."""
+    sink = make_sink(broker)
+    sink.inbox.add_candidate(candidate("A"), b"", True)
+    until(lambda: len(subscriber.contents("sky/candidates")) == 1)
+    sink.inbox.add_candidate(candidate("A", sightings=4), b"", False)
+    until(lambda: len(subscriber.contents("sky/candidates")) == 2)
+    first, second = map(json.loads, subscriber.contents("sky/candidates"))
+    assert first == {"type": "new", **candidate("A").to_dict()}
+    assert (second["type"], second["sightings"]) == ("update", 4) and subscriber.events() == []
 
 
 def test_object_that_stays_in_view_is_updated_regularly(broker, subscriber, make_sink, tmp_path):

@@ -7,6 +7,7 @@ from galaxy_edge.runtime.notify.config import NotifyConfig
 from galaxy_edge.runtime.notify.sender import SendError
 from galaxy_edge.runtime.notify.service import ServiceThread
 from galaxy_edge.sky.position import SkyPosition
+from helpers.candidates import candidate
 from helpers.tracks import CLASSES, track, until
 
 M94 = SkyPosition(192.7, 41.1, object_name="M 94", object_kind="galaxy")
@@ -69,6 +70,33 @@ def test_find_is_sent_once_it_has_settled_and_once_only(make_service):
     service.find(3, sky=M94)
     service.pass_time(5)
     until(lambda: len(service.titles) == 2)
+
+
+def test_candidates_of_the_cool_down_are_in_one_message(make_service):
+    """They are sent before finds, and at once where nothing was sent before."""
+    service = make_service()
+    service.thread.add_candidate(candidate("A"), b"")
+    until(lambda: service.titles)
+    for name in "BCD":
+        service.thread.add_candidate(candidate(name), b"")
+    service.find(1)
+    assert service.thread.pending == 4
+    service.pass_time(60)
+    until(lambda: len(service.titles) == 2)
+    service.thread.close()
+    service.thread.join(10)
+    assert service.titles == ["Candidate near M 94 (pier)", "3 candidates near galaxies (pier)", "Spiral (pier)"]
+
+
+def test_candidate_is_sent_again_after_a_failure(make_service):
+    service = make_service(interval=0.0)
+    service.refuses = True
+    service.thread.add_candidate(candidate("A"), b"")
+    until(lambda: service.thread._delay)
+    service.refuses = False
+    service.pass_time(30)
+    until(lambda: service.titles)
+    assert service.titles == ["Candidate near M 94 (pier)"]
 
 
 def test_finds_of_the_cool_down_are_in_the_next_message(make_service):

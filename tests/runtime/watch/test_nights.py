@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.main import cli
+from galaxy_edge.runtime.notify.config import NotifyConfig
 from galaxy_edge.runtime.run_config import WatchConfig
 from galaxy_edge.runtime.session import RunConfig, Session
+from helpers.message_servers import web_hook
 from helpers.star_index import write_star_index
 
+pytest.importorskip("apprise", reason="needs the notify extra")
 pytest.importorskip("astropy", reason="needs the sky extra")
 pytest.importorskip("pyongc", reason="needs the sky extra")
 
@@ -58,13 +61,23 @@ def candidates(out):
     return json.loads(done.stdout)
 
 
-def test_nights_without_and_with_a_new_star(galaxy, tmp_path):
-    """The first is the reference, the second shows nothing, the third one star."""
+@pytest.fixture
+def server():
+    with web_hook() as server:
+        yield server
+
+
+def test_nights_without_and_with_a_new_star(galaxy, tmp_path, server):
+    """The first is the reference, the second shows nothing, the third one star.
+
+    The last stack makes it a candidate, at the end of the run: its notification is sent all the same.
+    """
+    notify = NotifyConfig((f"json://{server.address}/hook",), settle=60.0, interval=0.0)
     out, networks, found, star = tmp_path / "out", {}, [], None
     for number, magnitude in enumerate((None, None, MAGNITUDE)):
         folder = tmp_path / f"night{number}"
         star = take_night(galaxy, folder, number, magnitude)
-        config = RunConfig(source=str(folder), out=out, video=False, watch=WatchConfig(stacks=STACKS))
+        config = RunConfig(source=str(folder), out=out, video=False, watch=WatchConfig(stacks=STACKS), notify=notify)
         session = Session(config, **networks)
         networks = {"detector": session.detector, "classifier": session.classifier}
         stats = session.run()
@@ -72,6 +85,9 @@ def test_nights_without_and_with_a_new_star(galaxy, tmp_path):
         found.append(candidates(out))
     assert found[:2] == [[], []]
     (row,) = found[2]
+    sent = [json.loads(content) for _, _, content in server.received]
+    (message,) = [message for message in sent if message["title"].startswith("Candidate near NGC 3344")]
+    assert row["id"] in message["message"] and "To be checked" in message["message"]
     off = math.hypot((row["ra"] - star.ra) * math.cos(math.radians(star.dec)), row["dec"] - star.dec) * 3600
     assert off < max(2.0, 4 * row["position_error"]) and abs(row["magnitude"] - MAGNITUDE) < 0.3
     assert row["galaxy"] == star.host == galaxy.name and (row["run"], row["sightings"], row["stacks"]) == (3, 3, 3)
