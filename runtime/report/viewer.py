@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from ...errors import UsageError, UserError
+from .byte_range import RangeNotSatisfiable, copy_bytes, parse_range
 from .markup import section, text
 from .night import Place
 from .page import night_report
@@ -125,18 +126,40 @@ def _handler(folder: Path, page: Callable[[], str]) -> type[BaseHTTPRequestHandl
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
             with file.open("rb") as content:
-                size = file.stat().st_size
-                self._send(content, size, kind or VIDEO_TYPES.get(file.suffix, "application/octet-stream"))
+                self._send_file(content, kind or VIDEO_TYPES.get(file.suffix, "application/octet-stream"))
 
-        def _send(self, content: BinaryIO, size: int, kind: str) -> None:
-            self.send_response(HTTPStatus.OK)
+        def _send_file(self, content: BinaryIO, kind: str) -> None:
+            """Send a file, or the bytes of it that the browser asks for."""
+            size = os.fstat(content.fileno()).st_size
+            # If-Range names a version of the file, and versions are not sent: none can be meant.
+            wanted = None if "If-Range" in self.headers else self.headers.get("Range")
+            try:
+                part = parse_range(wanted, size)
+            except RangeNotSatisfiable:
+                self._send(io.BytesIO(), 0, kind, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"bytes */{size}")
+                return
+            if part is None:
+                self._send(content, size, kind, accepts="bytes")
+                return
+            first, end = part
+            content.seek(first)
+            self._send(content, end - first, kind, HTTPStatus.PARTIAL_CONTENT, f"bytes {first}-{end - 1}/{size}")
+
+        # Many parameters because these are the parts of an answer.
+        def _send(
+            self, content: BinaryIO, size: int, kind: str, status: HTTPStatus = HTTPStatus.OK, part: str = "",
+            accepts: str = "",
+        ) -> None:  # fmt: skip
+            self.send_response(status)
             for name, value in (
                 ("Content-Type", kind), ("Content-Length", str(size)), ("Content-Security-Policy", POLICY),
-                ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Content-Range", part),
+                ("Accept-Ranges", "bytes" if part else accepts),
             ):  # fmt: skip
-                self.send_header(name, value)
+                if value:
+                    self.send_header(name, value)
             self.end_headers()
-            shutil.copyfileobj(content, self.wfile)
+            copy_bytes(content, self.wfile, size)
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Log a request for debugging only."""

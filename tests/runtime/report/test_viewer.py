@@ -20,6 +20,7 @@ def viewer(tmp_path_factory):
     (folder / "token").write_text("secret")
     (folder / "sheet-0002.jpg").symlink_to(folder / "token")
     viewer = Viewer(folder, 0)
+    viewer.folder = folder
     thread = threading.Thread(target=viewer.serve)
     thread.start()
     yield viewer
@@ -27,13 +28,24 @@ def viewer(tmp_path_factory):
     thread.join(10)
 
 
+@pytest.fixture(scope="module")
+def video(viewer):
+    """The viewer, with a video of 100 different bytes."""
+    (viewer.folder / "annotated-0009.webm").write_bytes(bytes(range(100)))
+    return viewer
+
+
 def get(viewer, path, **headers):
+    return exchange(viewer, path, **headers)[:2]
+
+
+def exchange(viewer, path, **headers):
     host = viewer.url.split("/")[2]
     connection = http.client.HTTPConnection(host, timeout=10)
     try:
         connection.request("GET", path, headers={"Host": host, **headers})
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return answer.status, answer.read(), answer.headers
     finally:
         connection.close()
 
@@ -62,6 +74,33 @@ def test_nothing_else_is_served(viewer, path):
     """The folder holds the token of the live page, and a link may lead anywhere."""
     status, content = get(viewer, path)
     assert status == 404 and b"secret" not in content
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "end"),
+    [("0-0", 0, 1), ("10-19", 10, 20), ("90-", 90, 100), ("95-999", 95, 100), ("-7", 93, 100), ("-500", 0, 100)],
+)
+def test_part_of_a_file_is_sent(video, asked, first, end):
+    """Browsers seek in videos by this."""
+    status, content, headers = exchange(video, "/files/annotated-0009.webm", Range=f"bytes={asked}")
+    assert (status, content) == (206, bytes(range(first, end)))
+    assert headers["Content-Range"] == f"bytes {first}-{end - 1}/100" and headers["Content-Type"] == "video/webm"
+
+
+@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=500-600", "bytes=-0"])
+def test_range_behind_the_end_is_refused(video, asked):
+    status, content, headers = exchange(video, "/files/annotated-0009.webm", Range=asked)
+    assert (status, content, headers["Content-Range"]) == (416, b"", "bytes */100")
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"Range": "bytes=5-2"}, {"Range": "bytes=0-1,5-6"}, {"Range": "lines=0-1"}, {"Range": "bytes=-"},
+              {"Range": "bytes=0-1", "If-Range": '"x"'}, {"Range": "bytes=" + "9" * 5000 + "-"}],
+)  # fmt: skip
+def test_other_ranges_are_ignored(video, asked):
+    status, content, headers = exchange(video, "/files/annotated-0009.webm", **asked)
+    assert (status, len(content), headers["Accept-Ranges"]) == (200, 100, "bytes")
+    assert "Content-Range" not in headers
 
 
 def test_a_name_of_another_site_is_refused(viewer):
