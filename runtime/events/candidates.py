@@ -23,7 +23,7 @@ class CandidateRow:
         first_time, last_time: UTC of the stacks that show it.
         ra, dec: degrees, J2000; position_error: arcsec; magnitude, magnitude_error: VT.
         galaxy: that it is near to; offset_east, offset_north: arcsec from its nucleus.
-        sightings: number of stacks that show it, of `stacks` since the first one.
+        sightings: number of stacks that show it, of `stacks` that reach its position since the first one.
         signal: greatest signal over noise in a stack; limiting_magnitude: of the latest one.
         recovered: share of artificial stars of this magnitude that the same stacks show; None if unknown.
         reference: file name of the reference; folder: of its files, within the output folder.
