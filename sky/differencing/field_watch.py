@@ -166,12 +166,13 @@ class FieldWatch:
 
 
 def _reaches(part: Difference, x: float, y: float) -> bool:
-    """Return whether a stack can show a new star at a position."""
+    """Return whether a stack has pixels at a position.
+
+    Saturated ones count: what is next to a bright star is rather an error of it.
+    """
     height, width = part.valid.shape
     column, row = math.floor(x), math.floor(y)
-    if not (0 <= column < width and 0 <= row < height):
-        return False
-    return bool(part.valid[row, column] and not part.saturated[row, column])
+    return 0 <= column < width and 0 <= row < height and bool(part.valid[row, column])
 
 
 def _cutouts(part: Difference, x: float, y: float) -> Cutouts:
