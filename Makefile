@@ -14,7 +14,7 @@ PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo install uninstall deb fmt lint types site test-fast tests test sign-models clean
+.PHONY: help demo install uninstall deb fmt lint types site pictures test-fast tests test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ types: $(TEST)/ready  ## Check types with mypy --strict
 
 site: $(TEST)/ready  ## Build the documentation in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(TEST)/bin/mkdocs build --strict --site-dir build/site
+
+pictures: $(TEST)/ready  ## Draw the README's animated picture (needs astrometry.net and its Tycho-2 index)
+	$(TEST)/bin/python docs/draw_demo.py
 
 test-fast: $(TEST)/ready  ## Run the tests that take seconds
 	$(TEST)/bin/python -m pytest $(PARALLEL) -m "not slow"

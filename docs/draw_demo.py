@@ -1,6 +1,8 @@
-"""Draw docs/demo.webp and docs/demo.jpg: fields that the product simulated, searched and named by itself.
+"""Draw docs/demo.webp: four simulated fields, searched and named by the product.
 
-``make pictures`` runs it; it needs the extra ``sky``, astrometry.net and its index files of Tycho-2.
+``make pictures`` runs it; it needs the extra ``sky``, astrometry.net and its index files of Tycho-2. Each field is
+shown whole, with all that was missed. ``python docs/draw_demo.py FOLDER`` keeps the simulated frames in a folder, and
+uses those that are there.
 """
 
 from __future__ import annotations
@@ -14,86 +16,135 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from astropy.table import Table
+from galaxy_edge import Detections, Frame, RunConfig, Session
+from galaxy_edge.models.naming import plain_name
+from galaxy_edge.runtime.events.frame_record import display_label
+from galaxy_edge.runtime.recording.annotate import annotate
 from PIL import Image
 
-from galaxy_edge import Detections, Frame, RunConfig, Session
-from galaxy_edge.runtime.recording.annotate import annotate
-
-DOCS = Path(__file__).resolve().parent
-WIDTH, HEIGHT = 800, 600
-STILL_MS, BLEND_MS, BLENDS = 1800, 90, 4
+PICTURE = Path(__file__).resolve().parent / "demo.webp"
+SIDE, PANEL = 640, 320
+FRAMES = 8
+SKY_MS, FOUND_MS, BLEND_MS, BLENDS = 1200, 2800, 80, 2
+BACKGROUND, BRIGHT, DIM, GREEN = (13, 17, 23), (235, 235, 235), (150, 160, 170), (150, 255, 150)
+LISTED, ROW, CROP = 6, 68, 58
+"""Maximum number of finds in the list next to a field, the height of each, and the side of its crop."""
 
 
 class Field(NamedTuple):
-    """A field: what a telescope points at, and how it is shown."""
+    """A field: what a telescope points at, and its title."""
 
     target: str
     telescope: str
-    caption: str
-    frames: int = 8
+    title: str
+    optics: str
 
 
 FIELDS = (
-    Field("M 81", "nina-asi533mc", "M 81 group, 250 mm refractor"),
-    Field("M 84", "nina-asi533mm", "Markarian's Chain, 250 mm refractor, mono"),
-    Field("M 65", "seestar-s50", "Leo Triplet, Seestar S50"),
-    Field("M 51", "seestar-s30", "M 51, Seestar S30"),
+    Field("M 81", "nina-asi533mc", "M 81 and M 82", "250 mm refractor, ASI533MC"),
+    Field("M 65", "seestar-s50", "Leo Triplet", "Seestar S50"),
+    Field("M 84", "nina-asi533mc", "Markarian's Chain", "250 mm refractor, ASI533MC"),
+    Field("M 94", "seestar-s30", "M 94", "Seestar S30"),
 )
 
 
 def search(field: Field, folder: Path) -> tuple[Frame, Detections, Session]:
-    """Simulate a field, run the product over it, and return the last frame with what was found."""
-    command = ["simulate", "--target", field.target, "--telescope", field.telescope, "--frames", str(field.frames)]
-    subprocess.run([sys.executable, "-m", "galaxy_edge", "--quiet", *command, "--out", str(folder)], check=True)
+    """Simulate a field, run both networks over it, and return the last frame with what was found."""
+    if not (folder / "truth.ecsv").exists():
+        command = ["simulate", "--target", field.target, "--telescope", field.telescope, "--frames", str(FRAMES)]
+        subprocess.run([sys.executable, "-m", "galaxy_edge", "--quiet", *command, "--out", str(folder)], check=True)
     last: list[tuple[Frame, Detections]] = []
-    session = Session(RunConfig(source=str(folder), out=None, stack=field.frames))
+    session = Session(RunConfig(source=str(folder), out=None, stack=FRAMES))
     session.run(lambda frame, detections, record, stats: last.append((frame, detections)))
-    frame, detections = last[-1]
-    return frame, detections, session
+    return *last[-1], session
 
 
-def view(pixels: np.ndarray, boxes: np.ndarray) -> tuple[int, int, int, int]:
-    """Return the left, top, right and bottom of a 4:3 part of an image around boxes."""
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)) if len(boxes) else (0, 0, width, height)
-    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
-    wide = min(width, height * WIDTH / HEIGHT, max(1.25 * (x1 - x0), 1.25 * (y1 - y0) * WIDTH / HEIGHT, 360))
-    high = wide * HEIGHT / WIDTH
-    left = round(min(max(0, middle_x - wide / 2), width - wide))
-    top = round(min(max(0, middle_y - high / 2), height - high))
-    return left, top, left + int(wide), top + int(high)
+def catalogued(folder: Path, frame: Frame) -> dict[str, float]:
+    """Return the magnitudes of the catalogued galaxies whose centres are in the last simulated frame, by name."""
+    truth = Table.read(folder / "truth.ecsv")
+    width, height = frame.source_size
+    inside = (truth["x"] >= 0) & (truth["x"] < width) & (truth["y"] >= 0) & (truth["y"] < height)
+    rows = truth[(truth["kind"] == "galaxy") & (truth["frame"] == truth["frame"].max()) & inside]
+    return {str(name): float(magnitude) for name, magnitude in zip(rows["name"], rows["magnitude"], strict=True)}
 
 
-def draw(field: Field, folder: Path) -> np.ndarray:
-    """Return the annotated picture of a field, (HEIGHT, WIDTH, 3) uint8 RGB."""
+def write(image: np.ndarray, text: str, top: int, size: float, colour: tuple[int, int, int], left: int = 20) -> None:
+    """Write a line into the panel right of a field."""
+    cv2.putText(image, text, (SIDE + left, top), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+
+
+def list_finds(image: np.ndarray, frame: Frame, found: Detections, session: Session) -> None:
+    """Draw the crops, names and shapes of the best finds into the panel."""
+    assert found.probabilities is not None
+    names = found.names or ("",) * len(found)
+    finds = list(zip(found.boxes, found.probabilities, names, strict=True))[:LISTED]
+    for number, (box, probabilities, name) in enumerate(finds):
+        top = 130 + number * ROW
+        side = int(1.3 * max(box[2:] - box[:2]))
+        x, y = ((box[:2] + box[2:] - side) / 2).round().clip(0, (frame.width - side, frame.height - side)).astype(int)
+        crop = frame.pixels[y : y + side, x : x + side]
+        crop = cv2.resize(crop, (CROP, CROP), interpolation=cv2.INTER_AREA if side > CROP else cv2.INTER_CUBIC)
+        image[top : top + CROP, SIDE + 20 : SIDE + 20 + CROP] = crop
+        shape = display_label(probabilities, session.classifier.classes, session.classifier.abstain_below)
+        write(image, name or "not catalogued", top + 24, 0.6, GREEN if name else BRIGHT, 32 + CROP)
+        write(image, plain_name(shape), top + 48, 0.45, DIM, 32 + CROP)
+
+
+def draw(field: Field, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return a field as the camera sees it and with what was found, each (SIDE, SIDE + PANEL, 3) uint8 RGB."""
     frame, found, session = search(field, folder)
-    left, top, right, bottom = view(frame.pixels, found.boxes)
-    part = frame.pixels[top:bottom, left:right]
-    scale = WIDTH / part.shape[1]
-    image = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    moved = (found.boxes - np.array([left, top, left, top], np.float32)) * scale
-    image = annotate(image, replace(found, boxes=moved), session.classifier.classes, session.classifier.abstain_below)
-    print(f"{field.caption}: {len(found)} found, {sum(map(bool, found.names or ()))} of them catalogued")
-    bar = image[-34:].astype(np.float32) * 0.35
-    image[-34:] = bar.astype(np.uint8)
-    cv2.putText(
-        image, field.caption, (12, HEIGHT - 11), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (235, 235, 235), 1, cv2.LINE_AA
-    )
-    return image
+    scale = SIDE / max(frame.width, frame.height)
+    size = round(frame.width * scale), round(frame.height * scale)
+    sky = np.full((SIDE, SIDE + PANEL, 3), BACKGROUND, np.uint8)
+    left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    small = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+    sky[top : top + size[1], left : left + size[0]] = small
+    write(sky, field.title, 52, 0.85, BRIGHT)
+    for number, text in enumerate((field.optics, f"simulated sky, {FRAMES} frames stacked")):
+        write(sky, text, 84 + 24 * number, 0.48, DIM)
+
+    shown = sky.copy()
+    boxed = replace(found, boxes=(found.boxes * scale).astype(np.float32))
+    drawn = annotate(small, boxed, session.classifier.classes, session.classifier.abstain_below)
+    shown[top : top + size[1], left : left + size[0]] = drawn
+    in_field = catalogued(folder, frame)
+    names = [name for name in dict.fromkeys(found.names) if name in in_field]
+    list_finds(shown, frame, found, session)
+    lines = [f"{len(names)} of {len(in_field)} catalogued", "galaxies of the field found"]
+    lines.append(f"(magnitudes {min(in_field.values()):.0f} to {max(in_field.values()):.0f})")
+    if len(found) > len(names):
+        lines.append(f"{len(found) - len(names)} more boxes")
+    for number, text in enumerate(lines):
+        write(shown, text, SIDE - 16 - 24 * (len(lines) - 1 - number), 0.55, BRIGHT if number < 2 else DIM)
+    print(f"{field.title}: {', '.join(lines)}: {', '.join(names)}", flush=True)
+    return sky, shown
 
 
 def main() -> None:
-    """Write both pictures."""
-    with tempfile.TemporaryDirectory() as folder:
-        stills = [draw(field, Path(folder) / str(number)) for number, field in enumerate(FIELDS)]
+    """Write the animated picture."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
+        stills = [image for field in FIELDS for image in draw(field, folder / field.target.replace(" ", ""))]
     pictures, times = [], []
-    for still, following in zip(stills, [*stills[1:], stills[0]], strict=True):
-        shares = [number / (BLENDS + 1) for number in range(BLENDS + 1)]
+    for number, still in enumerate(stills):
+        following = stills[(number + 1) % len(stills)]
+        shares = [step / (BLENDS + 1) for step in range(BLENDS + 1)]
         pictures += [Image.fromarray(cv2.addWeighted(still, 1 - share, following, share, 0)) for share in shares]
-        times += [STILL_MS] + [BLEND_MS] * BLENDS
-    pictures[0].save(DOCS / "demo.webp", save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=80)
-    sheet = np.vstack([np.hstack(stills[:2]), np.hstack(stills[2:])])
-    Image.fromarray(sheet).resize((WIDTH * 3 // 2, HEIGHT * 3 // 2)).save(DOCS / "demo.jpg", quality=85)
+        times += [FOUND_MS if number % 2 else SKY_MS] + [BLEND_MS] * BLENDS
+    # The first picture is also what readers see who switched animations off: it has names in it.
+    pictures, times = pictures[BLENDS + 1 :] + pictures[: BLENDS + 1], times[BLENDS + 1 :] + times[: BLENDS + 1]
+    pictures[0].save(
+        PICTURE,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=times,
+        loop=0,
+        quality=70,
+        method=6,
+        minimize_size=True,
+    )
+    print(f"{PICTURE}: {PICTURE.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def test_the_readme_stays_short():
     assert [block for block in paragraphs if len(block.splitlines()) > 5] == []
 
 
+def test_its_pictures_are_small_and_one_is_animated():
+    pictures = re.findall(r"!\[[^\]]+\]\((docs/[^)]+)\)", TEXT)
+    assert pictures == ["docs/demo.webp", "docs/demo.jpg"]
+    assert all((ROOT / name).stat().st_size < 1_500_000 for name in pictures)
+    assert b"ANIM" in (ROOT / "docs/demo.webp").read_bytes()[:64]
+
+
 def test_its_links_lead_somewhere():
     missing = [
         (page.name, link)
