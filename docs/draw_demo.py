@@ -50,7 +50,7 @@ FIELDS = (
 
 
 def search(field: Field, folder: Path) -> tuple[Frame, Detections, Session]:
-    """Simulate a field, run both networks over it, and return the last frame with what was found."""
+    """Simulate a field, and return its last frame with what was found."""
     if not (folder / "truth.ecsv").exists():
         command = ["simulate", "--target", field.target, "--telescope", field.telescope, "--frames", str(FRAMES)]
         subprocess.run([sys.executable, "-m", "galaxy_edge", "--quiet", *command, "--out", str(folder)], check=True)
@@ -61,7 +61,7 @@ def search(field: Field, folder: Path) -> tuple[Frame, Detections, Session]:
 
 
 def catalogued(folder: Path, frame: Frame) -> dict[str, float]:
-    """Return the magnitudes of the catalogued galaxies whose centres are in the last simulated frame, by name."""
+    """Return the magnitudes of the catalogued galaxies in the last frame, by name."""
     truth = Table.read(folder / "truth.ecsv")
     width, height = frame.source_size
     inside = (truth["x"] >= 0) & (truth["x"] < width) & (truth["y"] >= 0) & (truth["y"] < height)
@@ -92,7 +92,10 @@ def list_finds(image: np.ndarray, frame: Frame, found: Detections, session: Sess
 
 
 def draw(field: Field, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return a field as the camera sees it and with what was found, each (SIDE, SIDE + PANEL, 3) uint8 RGB."""
+    """Return a field without and with what was found.
+
+    Each is (SIDE, SIDE + PANEL, 3) uint8 RGB.
+    """
     frame, found, session = search(field, folder)
     scale = SIDE / max(frame.width, frame.height)
     size = round(frame.width * scale), round(frame.height * scale)
