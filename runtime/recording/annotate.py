@@ -9,8 +9,6 @@ from ...models.naming import shown_group
 from ..events.frame_record import display_label
 from ..frame import Detections
 
-TILE = (640, 480)
-"""Width and height of a frame on a contact sheet."""
 COLOURS = {
     "disk_no_spiral": (120, 200, 255),
     "smooth": (255, 190, 90),

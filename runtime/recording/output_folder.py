@@ -4,7 +4,7 @@
 
     OUT/events.sqlite        events of all runs into this folder (WAL)
     OUT/frames-0001.jsonl    one JSON line per frame, as --json prints
-    OUT/sheet-0001.jpg       annotated frames, evenly spread over the run
+    OUT/sheet-0001.jpg       annotated frames with finds, spread over the run, with time and names
     OUT/annotated-0001.webm  the annotated run, for the demo, video files and sequences of images
     OUT/crops/0001/          the best view of each object
     OUT/saved/               frames that a user asked to save
@@ -31,7 +31,7 @@ from ..system.output_text import json_line
 from ..system.utc_time import utc_now
 from ..tracking.track import Track
 from .annotate import annotate
-from .contact_sheet import ContactSheet
+from .contact_sheet import ContactSheet, frame_caption, frame_value
 from .heartbeat import Heartbeat
 from .open_folder import EVENT_FILE, FolderOptions, OpenFolder
 from .pending import WriterLimits
@@ -113,11 +113,12 @@ class OutputFolder:
         self.writer.line(json_line(record.to_dict()))
         if self.writer.wanted:
             self.writer.save_frame(frame)
-        on_sheet = self._sheet.wants_next()
+        on_sheet = self._sheet.wants_next(frame_value(detections))
         if on_sheet or self._video:
             image = annotate(frame.pixels, detections, self.info.classes, self.info.abstain, ANNOTATED_SIDE)
             if on_sheet:
-                self._sheet.add(image)
+                caption = frame_caption(frame, detections, self.info.classes, self.info.abstain)
+                self._sheet.add(image, caption)
             if self._video:
                 with self._video_call:
                     self._video.write(image)
