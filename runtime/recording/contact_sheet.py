@@ -101,7 +101,7 @@ class ContactSheet:
 
 
 def frame_value(detections: Detections) -> float:
-    """Return how much a frame is worth on the sheet: many finds, sure ones, and catalogued ones."""
+    """Return a frame's value: more for many, sure and catalogued finds."""
     return float(detections.scores.sum()) + sum(map(bool, detections.names))
 
 
