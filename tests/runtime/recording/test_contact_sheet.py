@@ -1,4 +1,4 @@
-"""The contact sheet: frames with finds, spread over the run, each with its time and what was found."""
+"""The contact sheet: frames with finds, each with its time and names."""
 
 import datetime
 
