@@ -52,7 +52,7 @@ class ExportResult:
     Attributes:
         bundle: its folder; None if a gate failed and it was not written.
         sizes: bytes of the file of each variant.
-        examples: images (H, W, 3) uint8 with the results drawn into them, and captions.
+        examples: images (H, W, 3) uint8 with truth and results.
     """
 
     bundle: Path | None
@@ -118,7 +118,7 @@ def validate_and_write(
         export = {**draft.manifest.export, **_describe_int8(files, calibration, settings)}
         manifest = draft.manifest._replace(gates=tuple(draft.gates), export=export, ungated=not draft.passed)
         manifest = write_bundle(folder, manifest, contents)
-        examples = draw_examples(Bundle.load(folder, manifest.task)) if draft.evaluation.metrics else []
+        examples = draw_examples(Bundle.load(folder, manifest.task), evaluation) if draft.evaluation.metrics else []
         written = draft.passed or settings.force
         if written:
             publish(folder, target)

@@ -19,6 +19,7 @@ from .evaluation import reference_variant
 
 if TYPE_CHECKING:
     from .bundle import ExportResult
+    from .examples import Example
 
 METRICS = {
     "classify": ("accuracy", "macro_f1", "coarse_accuracy", "ece"),
@@ -28,9 +29,12 @@ SUFFIXES = (".html", ".htm", ".md")
 COLUMNS = 4
 AGREEMENT = {"classify": ("agreement", "max_difference"), "detect": ("matched", "score_correlation")}
 STYLE = """body{font:15px/1.45 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.6em}td,th{border:1px solid #bbb;padding:.25em .6em;text-align:left}
-th{background:#eee}.failed{background:#f6c6c6}.passed{background:#d4efd4}figure{display:inline-block;margin:.4em}
-figcaption{font-size:12px;max-width:192px}img{image-rendering:pixelated;width:192px}"""
+body{overflow-wrap:anywhere}
+.table{overflow-x:auto;margin:.6em 0 1.6em}table{border-collapse:collapse;overflow-wrap:normal}
+td,th{border:1px solid #bbb;padding:.25em .6em;text-align:left}
+th{background:#eee}.failed{background:#f6c6c6}.passed{background:#d4efd4}
+.examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:12px}figure{margin:0}
+figcaption{font-size:12px}figcaption b{padding:0 .3em}img{image-rendering:pixelated;width:100%;max-width:256px}"""
 
 Rows = list[tuple[str, ...]]
 
@@ -105,18 +109,14 @@ def html_report(result: ExportResult) -> str:
     for title, rows in _sections(result):
         body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
-        parts.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>")
+        parts.append(f"<h2>{html.escape(title)}</h2>")
+        parts.append(f'<div class="table"><table><tr>{head}</tr>{body}</table></div>')
     if result.examples:
-        parts.append("<h2>Examples</h2>")
-    for image, caption in result.examples:
-        data = base64.b64encode(_png(image)).decode("ascii")
-        parts.append(
-            f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}'
-            "</figcaption></figure>"
-        )
+        parts += ["<h2>Examples</h2>", '<div class="examples">', *map(_figure, result.examples), "</div>"]
     title = html.escape(result.manifest.name)
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Export of {title}</title>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>Export of {title}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
 
@@ -131,7 +131,10 @@ def markdown_report(result: ExportResult, image: str | None = None) -> str:
         lines += [f"## {title}", "", *markdown_table(*_markdown_cells(rows)), ""]
     if image:
         lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({image})", ""]
-        lines += [f"{number}. {markdown_text(caption)}" for number, (_, caption) in enumerate(result.examples, 1)]
+        lines += [
+            f"{number}. {markdown_text('; '.join((*example.lines, example.verdict)))}"
+            for number, example in enumerate(result.examples, 1)
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -146,7 +149,7 @@ def _contact_sheet(result: ExportResult) -> bytes | None:
 
     The result is None if there are none.
     """
-    images = [image for image, _ in result.examples]
+    images = [example.image for example in result.examples]
     if not images:
         return None
     images += [np.zeros_like(images[0])] * (-len(images) % COLUMNS)
@@ -206,6 +209,16 @@ def _summary(result: ExportResult) -> str:
         return "Every gate passed."
     outcome = "the bundle was written because of --force and is marked as ungated"
     return f"Failed: {', '.join(failed)}; {outcome if result.bundle else 'no bundle was written'}."
+
+
+def _figure(example: Example) -> str:
+    data = base64.b64encode(_png(example.image)).decode("ascii")
+    kind = "passed" if example.right[-1:] == (True,) else "failed"
+    lines = "<br>".join(map(html.escape, example.lines))
+    return (
+        f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{lines}<br>'
+        f'<b class="{kind}">{html.escape(example.verdict)}</b></figcaption></figure>'
+    )
 
 
 def _cell(text: str) -> str:

@@ -5,13 +5,16 @@ Output of `bundle info`, `bundle diff` and `bundle forms`.
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.errors import ExportError
+from galaxy_edge.export.examples import Example
 from galaxy_edge.export.report import html_report, markdown_report, write_report
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.layer_errors import layer_errors
@@ -42,6 +45,44 @@ def test_report_page_needs_no_other_file(result):
     ):
         assert heading in text
     assert "Every gate passed." in text
+
+
+def test_every_example_has_its_truth_and_verdict(result):
+    shown = re.findall(
+        r"<figcaption>truth: (\w+)<br>fp32: (\w+) .*?int8: (\w+) .*?<b class=\"(\w+)\">(\w+) after", html_report(result)
+    )
+    assert len(shown) == 8
+    for truth, _, quantised, kind, verdict in shown:
+        assert (kind, verdict) == (("passed", "right") if quantised == truth else ("failed", "wrong"))
+    assert "; right after quantisation" in markdown_report(result, "examples.png")
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"),
+    [
+        ((True, True), "right after quantisation"),
+        ((True, False), "wrong after quantisation, right before"),
+        ((False, True), "right after quantisation, wrong before"),
+        ((False,), "wrong"),
+    ],
+)
+def test_verdict_says_whether_quantisation_changed_it(right, verdict):
+    assert Example(np.zeros((4, 4, 3), np.uint8), (), right).verdict == verdict
+
+
+def test_report_page_fits_a_phone(result, tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+    if shutil.which("chromium") is None:
+        pytest.skip("needs chromium (apt install chromium)")
+    path = tmp_path / "report.html"
+    path.write_text(html_report(result))
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True).new_page()
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.evaluate("innerWidth") == 390  # a page without a viewport is laid out for a desktop, and shrunk
+        browser.close()
 
 
 def test_markdown_says_the_same(result):
