@@ -111,8 +111,7 @@ def frame_caption(frame: Frame, detections: Detections, classes: tuple[str, ...]
     others = len(detections) - sum(map(bool, detections.names)) + len(names[NAMED:])
     if names:
         found = ", ".join(names[:NAMED]) + (f" and {others} more" if others else "")
-    elif len(detections) == 1:
-        assert detections.probabilities is not None  # frames are recorded after they were classified
+    elif len(detections) == 1 and detections.probabilities is not None:
         found = plain_name(display_label(detections.probabilities[0], classes, abstain))
     else:
         found = (

@@ -69,6 +69,7 @@ def test_the_only_frame_keeps_its_size_and_no_frame_is_no_sheet():
         (detections(5, ("M 84", "M 86", "", "NGC 4388", "NGC 4402")), "M 84, M 86, NGC 4388 and 2 more"),
         (detections(1), "spiral galaxy, tight arms"),
         (detections(3), "3 galaxies"),
+        (Detections(np.ones((1, 4), np.float32) * [1, 1, 2, 2], np.ones(1, np.float32)), "1 galaxy"),
         (Detections.empty(), "nothing found"),
     ],
 )
