@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .stars import find_stars
+from .stars import find_stars, sky_background
 from .tycho2 import Tycho2
 from .wcs import Wcs
 
@@ -114,18 +114,6 @@ def pedestal_of(header: Mapping[str, Any]) -> float | None:
         if math.isfinite(value):
             return abs(value)  # some programs write what is to be added
     return _PEDESTALS.get(str(header.get("INSTRUME", "")).strip())
-
-
-def sky_background(light: np.ndarray, side: int) -> np.ndarray:
-    """Return the sky of a frame: medians of tiles of `side` pixels, interpolated."""
-    height, width = light.shape
-    rows, columns = max(1, height // side), max(1, width // side)
-    high, wide = height // rows, width // columns
-    tiles = light[: rows * high, : columns * wide].reshape(rows, high, columns, wide)[:, ::2, :, ::2]
-    medians = np.median(tiles, axis=(1, 3)).astype(np.float32)
-    if min(medians.shape) >= 3:
-        medians = cv2.medianBlur(medians, 3)
-    return np.asarray(cv2.resize(medians, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _filtered(flat: np.ndarray, sigma: float) -> tuple[np.ndarray, float]:

@@ -75,7 +75,7 @@ def find_stars(light: np.ndarray, binning: int = 1, limit: int = 1000) -> ImageS
     nothing = ImageStars(np.zeros((0, 2)), empty, empty, empty)
     if min(light.shape) < 4 * RADIUS:
         return nothing
-    light = light - _sky(light)
+    light = light - sky_background(light, TILE)
     smooth = cv2.GaussianBlur(light, (0, 0), SMOOTHING)
     noise = 1.4826 * float(np.median(np.abs(smooth[::3, ::3] - np.median(smooth[::3, ::3]))))
     noise = noise or float(smooth.std()) / 10  # drawn stars on black have no noise
@@ -87,12 +87,12 @@ def find_stars(light: np.ndarray, binning: int = 1, limit: int = 1000) -> ImageS
     return _measured(light, x, y, noise, binning, limit)
 
 
-def _sky(light: np.ndarray) -> np.ndarray:
-    """Return the sky of a frame (h, w): medians of tiles, smoothed, interpolated."""
+def sky_background(light: np.ndarray, side: int) -> np.ndarray:
+    """Return the sky of a frame (h, w): medians of tiles of `side` pixels, interpolated."""
     height, width = light.shape
-    rows, columns = max(1, height // TILE), max(1, width // TILE)
-    tiles = light[: rows * (height // rows), : columns * (width // columns)]
-    tiles = tiles.reshape(rows, height // rows, columns, width // columns)[:, ::2, :, ::2]
+    rows, columns = max(1, height // side), max(1, width // side)
+    high, wide = height // rows, width // columns
+    tiles = light[: rows * high, : columns * wide].reshape(rows, high, columns, wide)[:, ::2, :, ::2]
     medians = np.median(tiles, axis=(1, 3)).astype(np.float32)
     if min(medians.shape) >= 3:
         medians = cv2.medianBlur(medians, 3)  # a bright star or galaxy in one tile

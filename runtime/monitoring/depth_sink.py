@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INTERVAL, LONG_INTERVAL = 60.0, 300.0
+INTERVAL, LONG_INTERVAL = 60.0, 600.0
 """Seconds of frame time between two measurements: at least the first and `MIN_FRAMES`, or the second."""
-MIN_FRAMES = 30
+MIN_FRAMES = 40
 """A measurement takes as many instructions as a frame: this keeps it at a small share of the loop's."""
 MAX_ROWS = 2000
 """Number of measurements that are kept for the page: more than a night's at the usual interval."""

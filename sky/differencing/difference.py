@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ..photometry import sky_background
-from ..stars import ImageStars, find_stars
+from ..stars import ImageStars, find_stars, sky_background
 from ..wcs import Wcs
 from .alignment import align
 from .kernel import fit_kernel, gaussian_kernel
