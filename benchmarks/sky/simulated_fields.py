@@ -1,6 +1,6 @@
 """Purity, completeness and position errors of named objects on simulated fields.
 
-``python -m galaxy_edge.benchmarks.sky.simulated_fields --seeds 24 --out FILE.json``
+``python -m galaxy_edge.benchmarks.sky.simulated_fields --seeds 24 --out FILE.json --page docs/sky-objects.md``
 
 Each seed is a night of a few frames around a random bright galaxy of OpenNGC, with one of the simulated telescopes. The
 frames have no WCS: they go through `Session` with the plate solver, as in a run. The truth is that of the simulation.
@@ -13,7 +13,7 @@ import datetime
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ MIN_ARCSEC = 60.0
 """Minimum major axis of galaxies that count for completeness."""
 MAGNITUDES = (10.0, 11.0, 12.0, 13.0)
 """Limits of magnitude that completeness is counted to."""
+BEGIN, END = "<!-- simulated fields -->\n", "<!-- /simulated fields -->"
+"""What is between them in docs/sky-objects.md is written from the result file."""
 DRAWN_MAGNITUDE = 14.0
 """Magnitude to which boxes are drawn on galaxies, to measure the matching alone."""
 
@@ -191,11 +193,10 @@ def summarise(fields: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ]
         name = f"completeness: galaxies to magnitude {limit:g} with an event of their name"
         result[name] = _share(sum(galaxy["named"] for galaxy in visible), len(visible))
-    for parity, seeds in enumerate(("even seeds (fitted)", "odd seeds")):
-        rows = [e for f in fields if f["seed"] % 2 == parity for e in f["events"] if "distance" in e]
-        for factor, words in ((1, "their error"), (2, "twice their error")):
-            near = sum(row["distance"] <= factor * row["error"] for row in rows)
-            result[f"positions: named events of {seeds} within {words}"] = _share(near, len(rows))
+    positions = [event for event in events if "distance" in event]
+    for factor, words in ((1, "their stated error"), (2, "twice their stated error")):
+        near = sum(event["distance"] <= factor * event["error"] for event in positions)
+        result[f"positions: named events within {words}"] = _share(near, len(positions))
     return result
 
 
@@ -214,23 +215,36 @@ def table(summary: dict[str, dict[str, Any]]) -> list[str]:
     return markdown_table(("what", "counts", "share", "95 % interval"), rows, right_from=1)
 
 
+def with_table(page: str, result: Mapping[str, Any]) -> str:
+    """Return a page whose table between `BEGIN` and `END` is that of a result file."""
+    before, rest = page.split(BEGIN, 1)
+    lines = [f"{result['seeds']} fields: `{result['command']}`.", "", *table(result["summary"]), "", END]
+    return before + BEGIN + "\n".join(lines) + rest.split(END, 1)[1]
+
+
 def main() -> None:
     """Measure the fields of seeds, print the table and write a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=24, help="number of fields")
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--out", type=Path, help="JSON file of the summary, written after each field")
+    parser.add_argument("--page", type=Path, help="Markdown page whose table is replaced")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    command = f"python -m galaxy_edge.benchmarks.sky.simulated_fields --first {options.first} --seeds {options.seeds}"
     fields = []
     for seed in range(options.first, options.first + options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             fields.append(measure_field(seed, Path(folder)))
         field = fields[-1]
         print(f"seed {seed}: {field['telescope']}, {field['target']}, {len(field['events'])} events", flush=True)
+        result = {"command": command, "seeds": len(fields), "summary": summarise(fields)}
         if options.out:
-            text = json.dumps({"summary": summarise(fields), "fields": fields}, indent=1)
-            options.out.write_text(text + "\n", encoding="utf-8")
-    print("\n".join(table(summarise(fields))))
+            options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(table(result["summary"])))
+    if options.page:
+        options.page.write_text(with_table(options.page.read_text(encoding="utf-8"), result), encoding="utf-8")
 
 
 if __name__ == "__main__":
