@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from galaxy_edge.sky import verification
 from galaxy_edge.sky.angles import separation
-from galaxy_edge.sky.hints import Hints
+from galaxy_edge.sky.hints import WIDE_RADIUS, Hints
 from galaxy_edge.sky.solve import SolveError, solve
 from galaxy_edge.sky.solvers.process import run_limited
 from galaxy_edge.sky.solvers.solver import SolverError
@@ -79,7 +79,8 @@ def test_no_solution_widens_the_search():
     solver = StandInSolver(None)
     with pytest.raises(SolveError, match=r"no match of its \d+ stars"):
         solve(FIELD, Hints(10.0, 20.0, 3.0, (2.0, 3.0)), solvers=[solver])
-    assert [hints.has_position for hints in solver.hints] == [True, True, False, False]
+    assert [hints.ra for hints in solver.hints] == [10.0, 150.0, 10.0, None, None], "150: if 10 are hours"
+    assert [hints.radius for hints in solver.hints[:3]] == [3.0, 3.0, WIDE_RADIUS]
 
 
 def test_no_solver_and_no_stars_are_said_in_words():

@@ -39,7 +39,7 @@ def live(tmp_path_factory):
 @pytest.fixture
 def page(browser, live):
     """Return the page on a phone; foreign requests and console errors fail the test."""
-    context = browser.new_context(**PHONE)
+    context = browser.new_context(**PHONE, service_workers="block")  # a page with one is not reached by page.route
     page = context.new_page()
     urls, errors = [], []
     page.on("request", lambda request: urls.append(request.url))
