@@ -88,7 +88,12 @@ def find_stars(light: np.ndarray, binning: int = 1, limit: int = 1000) -> ImageS
 
 
 def sky_background(light: np.ndarray, side: int) -> np.ndarray:
-    """Return the sky of a frame (h, w): medians of tiles of `side` pixels, interpolated."""
+    """Return the sky of a frame (h, w): interpolated medians of tiles.
+
+    Args:
+        light: (h, w) float32.
+        side: of a tile in pixels.
+    """
     height, width = light.shape
     rows, columns = max(1, height // side), max(1, width // side)
     high, wide = height // rows, width // columns
