@@ -239,7 +239,7 @@ def main() -> None:
             fields.append(measure_field(seed, Path(folder)))
         field = fields[-1]
         print(f"seed {seed}: {field['telescope']}, {field['target']}, {len(field['events'])} events", flush=True)
-        result = {"command": command, "seeds": len(fields), "summary": summarise(fields)}
+        result: dict[str, Any] = {"command": command, "seeds": len(fields), "summary": summarise(fields)}
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print("\n".join(table(result["summary"])))
