@@ -111,7 +111,7 @@ def test_lost_device_is_replaced_by_the_processor_and_used_again_when_it_is_back
     monkeypatch.setattr(edgetpu_engine, "RETRY_SECONDS", 0.0)
     processor = load_engine(bundle)
     engine = EdgeTPUEngine(bundle, bundle.variant("edgetpu"), processor, 1, tmp_path)
-    on_device = values(engine)
+    assert not np.array_equal(values(engine), values(processor))
     with caplog.at_level(logging.WARNING):
         gone.touch()
         np.testing.assert_array_equal(values(engine), values(processor))
@@ -126,7 +126,8 @@ def test_lost_device_is_replaced_by_the_processor_and_used_again_when_it_is_back
             if engine.name == "edgetpu":
                 break
             engine._probe.join(30)
-    np.testing.assert_array_equal(values(engine), on_device)
+    # An operator that is left out leaves what was in memory: two loads of the stand-in need not agree.
+    assert engine.name == "edgetpu" and not np.array_equal(values(engine), values(processor))
     assert [record.message.partition("(")[0] for record in caplog.records] == [
         "galaxy-classifier: the Edge TPU was lost ",
         "galaxy-classifier: the Edge TPU is back",
