@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...sky.depth import FieldGalaxy
@@ -72,19 +70,6 @@ def galaxy_from_columns(row: Mapping[str, str]) -> FieldGalaxy:
     magnitude, surface_brightness, sigmas = (finite_number(row[name]) for name in columns)
     expected, found = bool(int(row["expected"])), bool(int(row["found"]))
     return FieldGalaxy(row["name"], magnitude, surface_brightness, sigmas, expected, found)
-
-
-def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append rows to a table with a line of names, which is written first.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    with path.open("a", encoding="utf-8", newline="") as table:
-        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-        if not table.tell():
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def finite_number(text: str) -> float:

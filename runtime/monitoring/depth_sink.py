@@ -13,15 +13,16 @@ import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...errors import UserError
-from ..events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE, DepthRow, append_rows, galaxy_columns
+from ..events.depth_tables import COMPLETENESS_FILE, DEPTH_FILE, DepthRow, galaxy_columns
 from ..events.frame_record import FrameRecord
+from ..events.run_tables import RunTables
 from ..frame import Detections, Frame
 from ..tracking.track import Track
 from .health import RunMonitor
@@ -91,7 +92,7 @@ class DepthSink:
     """
 
     def __init__(self, folder: Path | None, run: int, monitor: RunMonitor) -> None:
-        self._folder, self._run = folder, run
+        self._tables, self._run = RunTables(folder), run
         self._waiting: queue.Queue[_Snapshot | None] = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
         self._schedule = DepthSchedule()
@@ -162,8 +163,8 @@ class DepthSink:
             }
             row = _row(snapshot, found, self._run)
             self._rows.append(row)
-            self._write(DEPTH_FILE, [dataclasses.asdict(row)])
-            self._write(COMPLETENESS_FILE, self._galaxy_rows(row, found.galaxies or ()))
+            self._tables.append(DEPTH_FILE, [dataclasses.asdict(row)])
+            self._tables.append(COMPLETENESS_FILE, self._galaxy_rows(row, found.galaxies or ()))
 
     def _drain(self) -> None:
         while self._waiting.get() is not None:
@@ -184,17 +185,6 @@ class DepthSink:
                 self._written[galaxy.name] = state
                 rows.append({"time": row.time, "run": self._run, **galaxy_columns(galaxy)})
         return rows
-
-    def _write(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows to a table of the folder; a failure ends that for this run."""
-        if self._folder is None or not rows:
-            return
-        path = self._folder / name
-        try:
-            append_rows(path, rows)
-        except OSError as error:
-            logger.warning("%s cannot be written: %s", path, error.strerror)
-            self._folder = None
 
 
 def _row(snapshot: _Snapshot, found: DepthMeasurement, run: int) -> DepthRow:

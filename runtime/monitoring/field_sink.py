@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UserError
-from ..events.depth_tables import append_rows
 from ..events.frame_record import FrameRecord
+from ..events.run_tables import RunTables
 from ..frame import Detections, Frame
 from ..tracking.track import Track
 from .health import RunMonitor
@@ -55,7 +54,7 @@ class FieldSink:
     """
 
     def __init__(self, folder: Path | None, run: int, monitor: RunMonitor, table: Path | None = None) -> None:
-        self._folder, self._run, self._table = folder, run, table
+        self._tables, self._run, self._table = RunTables(folder), run, table
         self._news: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._wcs: Wcs | None = None
@@ -129,7 +128,7 @@ class FieldSink:
                 self._objects[name] = replace(self._objects[name], detected=True)
                 if name not in listed:
                     rows.append(self._objects[name])
-            self._write(FIELD_FILE, [field_row(news.time, self._run, item) for item in rows])
+            self._tables.append(FIELD_FILE, [field_row(news.time, self._run, item) for item in rows])
 
     def _note_site(self, news: _News) -> None:
         """Write where the telescope stands, once for each place in a run."""
@@ -139,18 +138,7 @@ class FieldSink:
         site = site_of(news.header)
         if site is not None and site != self._site:
             self._site = site
-            self._write(SITE_FILE, [site_row(news.time, self._run, site)])
-
-    def _write(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows to a table; a failure ends that for this run."""
-        if self._folder is None or not rows:
-            return
-        path = self._folder / name
-        try:
-            append_rows(path, rows)
-        except OSError as error:
-            logger.warning("%s cannot be written: %s", path, error.strerror)
-            self._folder = None
+            self._tables.append(SITE_FILE, [site_row(news.time, self._run, site)])
 
 
 def _has_moved(before: Wcs, now: Wcs) -> bool:

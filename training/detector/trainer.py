@@ -16,8 +16,11 @@ from .feature_distillation import FeatureDistillation
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
 DISTILLATION_WEIGHT, TEACHER_WEIGHT = 0.5, 1.0
 MIN_TAUGHT_BOX, MAX_TAUGHT_BACKGROUND = 0.3, 0.2
-"""Scores of a teacher: minimum for its box to be learnt, and maximum for its score to be learnt where the labels say
-that there is no galaxy: above it the teacher is wrong."""
+"""Scores of a teacher.
+
+Its box is learnt from the first on. Where the labels have no galaxy, its score is learnt up to the second: a higher one
+is a false detection of the teacher's.
+"""
 
 
 class DetectorTrainer:
