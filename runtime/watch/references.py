@@ -67,9 +67,17 @@ class Reference:
 
 
 def camera_of(header: Mapping[str, Any]) -> str:
-    """Return camera, telescope and filter of FITS keywords as one text."""
+    """Return camera, telescope and filter of FITS keywords as one text.
+
+    It is as a reference's file gives it back, so that a later run finds the reference again.
+    """
     words = [str(header.get(key, "")).strip() for key in ("INSTRUME", "TELESCOP", "FILTER")]
-    return " ".join(dict.fromkeys(word for word in words if word))[:60] or "camera"
+    return _header_text(" ".join(dict.fromkeys(word for word in words if word))) or "camera"
+
+
+def _header_text(text: str) -> str:
+    """Return a text as a FITS keyword can hold it and gives it back."""
+    return re.sub(r"[^ -~]", "?", text)[:60].strip()
 
 
 class ReferenceFolder:
@@ -150,8 +158,8 @@ class ReferenceFolder:
         unit = fits.PrimaryHDU(builder.image.light)
         for key, value in builder.wcs.to_header().items():
             unit.header[key] = value
-        unit.header["OBJECT"] = reference.name.encode("ascii", "replace").decode()[:60]
-        unit.header["CAMERA"] = reference.camera.encode("ascii", "replace").decode()
+        unit.header["OBJECT"] = _header_text(reference.name)
+        unit.header["CAMERA"] = reference.camera
         unit.header["NSTACK"] = reference.stacks, "stacks in this reference"
         unit.header["DATE-END"] = reference.last.replace(tzinfo=None).isoformat(), "latest stack, UTC"
         unit.header["SKYLEVEL"] = builder.sky
