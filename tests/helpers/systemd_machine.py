@@ -33,6 +33,8 @@ WantedBy=sysinit.target
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 for module in /modules/*; do /bin/busybox insmod $module; done
+# A disk may appear some time after its driver was loaded.
+until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
 /bin/busybox mount -t ext4 /dev/vda /mnt
 exec /bin/busybox switch_root /mnt /sbin/init
 """
@@ -80,14 +82,18 @@ class Machine:
         (folder / "initrd.gz").write_bytes(gzip.compress(virtual_machine.pack(tree), 1))
 
     def start(self) -> None:
-        """Switch it on; return when its shell answers, early in the boot."""
+        """Switch it on; return when its shell answers, early in the boot.
+
+        Raises:
+            TimeoutError: it did not; with what its kernel wrote last.
+        """
         log = self._folder / "kernel.log"
         self._process = subprocess.Popen(
             [
                 *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2000"),
                 *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"),
                 *("-serial", f"file:{log}", "-serial", "stdio", "-kernel", self._kernel, "-initrd", self._folder / "initrd.gz"),
-                *("-append", "console=ttyS0 quiet panic=1 systemd.show_status=no"),
+                *("-append", f"{virtual_machine.KERNEL_OPTIONS} systemd.show_status=no"),
                 # unsafe: this machine keeps running, so that what the guest has written is in its cache.
                 *("-drive", f"file={self._folder / 'disk'},if=virtio,format=raw,cache=unsafe"),
             ],
@@ -96,7 +102,10 @@ class Machine:
             stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._unread = b""
-        self._read_until(b"=== shell\n", 120)
+        try:
+            self._read_until(b"=== shell\n", 180)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; its kernel wrote: {log.read_text(errors='replace')[-4000:]}") from None
 
     def run(self, command: str, seconds: float = 60) -> str:
         """Run a shell command as root; return what it printed, with its error output."""
