@@ -83,7 +83,7 @@ def calibrate(run: Path, data: Path, split_seed: int) -> None:
 @click.command("evaluate-detectors")
 @click.argument("runs", nargs=-1, required=True, metavar="TITLE=RUN...")
 @click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Number of timed inferences.")
-@click.option("--add", is_flag=True, help="Add runs of other seeds to the saved results; these are not timed.")
+@click.option("--add", is_flag=True, help="Add runs, e.g. of other seeds, to the saved results; these are not timed.")
 @click.option("--again", is_flag=True, help="Measure the bundle of a saved row again: TITLE=BUNDLE; no run is needed.")
 @RESULTS
 @options("data", "seed")

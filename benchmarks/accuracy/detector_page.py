@@ -68,10 +68,12 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
         "themselves. Core-hours are the processor time of the training, all threads. Latency of the int8 file on one "
         f"thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
-        f"{saved.rounds} rounds: a comparison of networks, not the latency on a Raspberry Pi."
+        f"{saved.rounds} rounds: a comparison of networks, not the latency on a Raspberry Pi; empty where it was added "
+        "later."
     )
-    if len(rows) > 1:
-        hours = [row.core_hours for row in rows[1:]]
+    compared = [row for row in rows if row.min_ms is not None]
+    if len(compared) > 1:
+        hours = [row.core_hours for row in compared[1:]]
         about += (
             f"\n\nThe budget under which architectures are compared: {max(hours):.1f} core-hours each "
             f"({min(hours):.2f} to {max(hours):.2f} were used). The first row is outside of the comparison and had "
@@ -85,7 +87,8 @@ def _sizes(rows: Sequence[DetectorRow], timed: bool = True) -> list[str]:
     heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed")
     lines = markdown_table(["", *heads], [])
     for row in rows:
-        times = (f"{row.min_ms:.2f}", f"{row.median_ms:.2f}") if timed else ()
+        latencies = (row.min_ms, row.median_ms) if timed else ()
+        times = ["" if value is None else f"{value:.2f}" for value in latencies]
         lines.append(
             markdown_row(
                 [

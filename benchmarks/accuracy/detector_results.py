@@ -55,8 +55,7 @@ def evaluate_detectors(
         results: folder of the results; it is created if missing.
         seed: seed of composed scenes and crops.
         rounds: number of timed inferences of each network, on one thread.
-        add: keep the saved results and add to them; only runs of other seeds or folds can be added, since these are
-            not timed.
+        add: keep the saved results and add to them; what is added is not timed, for it is not in turns with the rest.
 
     Returns:
         The comparison, as it is saved.
@@ -75,16 +74,16 @@ def evaluate_detectors(
             "the runs were not trained on the same data, so one may have been trained on images that another held out"
         )
     apart = {name: record.data["split"] != basis["split"] for name, record in records.items()}
-    if saved and not all(apart.values()):
-        name = next(name for name in apart if not apart[name])
-        raise RunError(f"{name} has the split of the saved results, so all must be evaluated and timed in one run")
+    timed_before = [row.name for row in saved.detectors if row.min_ms is not None and row.name in runs] if saved else []
+    if timed_before:
+        raise RunError(f"{timed_before[0]} was timed beside others: measure its accuracy alone with --again")
     if seed != basis["seed"]:
         raise RunError(f"the saved results are of scenes of seed {basis['seed']}, not {seed}")
-    timed_bundles = [bundles[name] for name in bundles if not apart[name]]
+    timed_bundles = [] if saved else [bundles[name] for name in bundles if not apart[name]]
     machine, latencies = _time(timed_bundles, rounds) if timed_bundles else ({}, {})
     rows, baselines = list[DetectorRow](), dict[str, BySituation]()
     for name, bundle in bundles.items():
-        times: Mapping[str, Any] = {} if apart[name] else latencies[bundle.hash]
+        times: Mapping[str, Any] = {} if saved or apart[name] else latencies[bundle.hash]
         measured, measured_baselines = _measure(name, bundle, data, seed)
         rows.append(
             DetectorRow(name=name, apart=apart[name], **_describe(records[name]), **times, **vars(measured)),

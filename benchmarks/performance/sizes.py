@@ -4,7 +4,7 @@ They are in ``models/sizes.json``.
 
 ``python -m galaxy_edge.benchmarks.performance.sizes SIZE=FOLDER… --qemu QEMU --root ROOT``
 
-Accuracy comes from saved results of the study (``study evaluate``, ``study evaluate-detectors``), which must be of the
+FOLDER holds the bundles of one or both networks. Accuracy comes from saved results of the study (``study evaluate``, ``study evaluate-detectors``), which must be of the
 same int8 networks; the instructions are counted here, see `instructions`.
 """
 
@@ -23,7 +23,7 @@ from .instructions import count_networks
 
 RESULTS = Path("training/results")
 CLASSIFIERS = {"nano": "nano-seed1.json", "small": "telescopes-seed1.json", "base": "base-seed1.json"}
-DETECTORS = {"nano": "ours, nano", "small": "ours, shipped", "base": "ours, base"}
+DETECTORS = {"nano": "ours, nano", "small": "ours, shipped", "base": "ours, base (continued from small)"}
 PROCESSORS = ("cortex-a72", "cortex-a76")
 
 
@@ -49,12 +49,20 @@ def _accuracy(metric: str, value: float, interval: tuple[float, float], objects:
 
 
 def figures(folder: Path, size: str, results: Path, qemu: Path, root: Path) -> dict[str, Any]:
-    """Return the figures of both networks of a size."""
-    paths = [folder / CLASSIFIER, folder / DETECTOR]
+    """Return the figures of those networks of a size that the folder has.
+
+    Raises:
+        UsageError: it has neither.
+    """
+    networks = {CLASSIFIER: ("classifier", classifier_accuracy), DETECTOR: ("detector", detector_accuracy)}
+    paths = [folder / name for name in networks if (folder / name).is_dir()]
+    if not paths:
+        raise UsageError(f"{folder} has neither {CLASSIFIER} nor {DETECTOR}")
     counts = {cpu: count_networks(paths, qemu, root, cpu) for cpu in PROCESSORS}
     rows: dict[str, Any] = {}
-    for number, (name, accuracy) in enumerate((("classifier", classifier_accuracy), ("detector", detector_accuracy))):
-        bundle = Bundle.load(paths[number])
+    for number, path in enumerate(paths):
+        name, accuracy = networks[path.name]
+        bundle = Bundle.load(path)
         rows[name] = {
             "hash": bundle.hash,
             "input": bundle.input_size[0],

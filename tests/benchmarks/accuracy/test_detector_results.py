@@ -145,8 +145,8 @@ def test_other_seeds_are_added_later(run, tmp_path):
     with pytest.raises(RunError, match="without --add first"):
         evaluate_detectors({"second": second}, sets, results, rounds=1, add=True)
     before = evaluate_detectors({"first": run, "second": second}, sets, results, rounds=1).to_dict()
-    with pytest.raises(RunError, match="evaluated and timed in one run"):
-        evaluate_detectors({"again": run}, sets, results, rounds=1, add=True)
+    with pytest.raises(RunError, match="first was timed beside others: .* --again"):
+        evaluate_detectors({"first": run}, sets, results, rounds=1, add=True)
     with pytest.raises(RunError, match="scenes of seed 1, not 2"):
         evaluate_detectors({"third": third}, sets, results, seed=2, rounds=1, add=True)
     assert json.loads((results / FILE).read_text()) == before, "a rejected call changes nothing"
@@ -155,6 +155,17 @@ def test_other_seeds_are_added_later(run, tmp_path):
     assert after["detectors"][0] == before["detectors"][0] and after["baselines"] == before["baselines"]
     assert after["detectors"][2] == before["detectors"][1]
     assert json.loads((results / FILE).read_text()) == after
+
+
+def test_another_size_is_added_later_without_latency(run, tmp_path):
+    """It was not timed in turns with the others, so it is not part of their budget."""
+    results, sets = tmp_path / "results", make_sets(tmp_path, survey=4, deepsky=6, fields=2)
+    evaluate_detectors({"first": run}, sets, results, rounds=1)
+    added = evaluate_detectors({"larger": run}, sets, results, rounds=1, add=True).to_dict()["detectors"][1]
+    assert not added["apart"] and "min_ms" not in added
+    page = "\n".join(detector_page(results))
+    size = next(line for line in page.splitlines() if line.startswith("| larger | "))
+    assert "| | |" in size and "| larger, int8 | " in page and "budget" not in page
 
 
 def test_saved_results_are_kept_to_the_byte(tmp_path):
