@@ -4,8 +4,9 @@ They are in ``models/sizes.json``.
 
 ``python -m galaxy_edge.benchmarks.performance.sizes SIZE=FOLDER… --qemu QEMU --root ROOT``
 
-FOLDER holds the bundles of one or both networks. Accuracy comes from saved results of the study (``study evaluate``, ``study evaluate-detectors``), which must be of the
-same int8 networks; the instructions are counted here, see `instructions`.
+FOLDER holds the bundles of one or both networks. Accuracy comes from saved results of the study (``study evaluate``,
+``study evaluate-detectors``), which must be of the same int8 networks; the instructions are counted here, see
+`instructions`.
 """
 
 from __future__ import annotations

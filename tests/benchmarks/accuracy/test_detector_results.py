@@ -145,7 +145,7 @@ def test_other_seeds_are_added_later(run, tmp_path):
     with pytest.raises(RunError, match="without --add first"):
         evaluate_detectors({"second": second}, sets, results, rounds=1, add=True)
     before = evaluate_detectors({"first": run, "second": second}, sets, results, rounds=1).to_dict()
-    with pytest.raises(RunError, match="first was timed beside others: .* --again"):
+    with pytest.raises(RunError, match=r"first was timed beside others: .* --again"):
         evaluate_detectors({"first": run}, sets, results, rounds=1, add=True)
     with pytest.raises(RunError, match="scenes of seed 1, not 2"):
         evaluate_detectors({"third": third}, sets, results, seed=2, rounds=1, add=True)
