@@ -4,6 +4,8 @@ Those of a frame are counted by stage: front end, windows, and one inference of 
 
 ``python -m galaxy_edge.benchmarks.performance.instructions FRAME.fit --qemu QEMU --root ROOT --out FILE.json``
 
+Folders of bundles in place of FRAME.fit: one inference of the int8 network of each.
+
 QEMU is the ``qemu-aarch64`` of Debian 12's qemu-user 7.2 (the static one has no plug-ins). ROOT is an arm64 userland
 with the device's packages in ROOT/site, and gcc builds the plug-in that counts:
 
@@ -25,6 +27,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -204,8 +207,14 @@ def main() -> None:
     if not (options.qemu and options.root):
         parser.error("--qemu and --root are needed")
     processors = ("cortex-a72", "cortex-a76")
-    result = {cpu: count(frame, options.qemu, options.root, cpu) for cpu in processors}
-    head = {"unit": "million instructions", "frame": frame.name, "packages": packages(options.root / "site")}
+    head: dict[str, Any] = {"unit": "million instructions", "packages": packages(options.root / "site")}
+    if frame.is_dir():
+        names = [path.name for path in options.frame]
+        counts = {cpu: count_networks(options.frame, options.qemu, options.root, cpu) for cpu in processors}
+        result = {cpu: dict(zip(names, counts[cpu], strict=True)) for cpu in processors}
+    else:
+        head["frame"] = frame.name
+        result = {cpu: count(frame, options.qemu, options.root, cpu) for cpu in processors}
     text = json.dumps(head | result, indent=2) + "\n"
     print(text, end="")
     if options.out:
