@@ -41,3 +41,15 @@ def test_scores_and_tables_are_those_of_the_files(tmp_path):
     assert "normalisation | 0.83 | | 0.650 ± 0.071 | 0.550 ± 0.071 | partial |" in text
     assert "(at most 20 epochs, seed 1, 2): bigger 0.500, simple 0.400." in text
     assert "50 test images" in text
+
+
+def test_the_best_trial_of_the_search_is_stated(tmp_path):
+    """By accuracy, which the search maximises; a constant answer to nine classes has a macro F1 below 0.05."""
+    trials = [
+        {"accuracy": accuracy, "macro_f1": f1, "macs": macs}
+        for accuracy, f1, macs in ((0.2, 0.04, 9e6), (0.6, 0.5, 57.4e6), (0.5, 0.55, 3e6))
+    ]
+    (tmp_path / "table-report-search.json").write_text(json.dumps({"epochs": 4, "seed": 1, "trials": trials}))
+    text = report_page(tmp_path)
+    assert "3 trials of 4 epochs: the best has accuracy 0.600 and macro F1 0.500 on validation with 57.4 million" in text
+    assert "; 1 learnt nothing" in text
