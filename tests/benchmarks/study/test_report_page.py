@@ -51,5 +51,7 @@ def test_the_best_trial_of_the_search_is_stated(tmp_path):
     ]
     (tmp_path / "table-report-search.json").write_text(json.dumps({"epochs": 4, "seed": 1, "trials": trials}))
     text = report_page(tmp_path)
-    assert "3 trials of 4 epochs: the best has accuracy 0.600 and macro F1 0.500 on validation with 57.4 million" in text
+    assert (
+        "3 trials of 4 epochs: the best has accuracy 0.600 and macro F1 0.500 on validation with 57.4 million" in text
+    )
     assert "; 1 learnt nothing" in text
