@@ -106,15 +106,21 @@ def _data(_: Found, results: Path) -> list[str]:
 
 
 def _balance(_: Found, results: Path) -> list[str]:
-    scores = [row["f1"] for row in _rows(results, "balance")]
-    spread = f", {max(scores) - min(scores):.3f} between the best and the worst" if scores else ""
+    rows = sorted(_rows(results, "balance"), key=lambda row: -row["f1"])
+    best = ""
+    if rows:
+        same = ", as in the report" if rows[0]["name"] == "partial" else ""
+        lead = rows[0]["f1"] - rows[-1]["f1"]
+        best = f"On our images {rows[0]['name']} is the best strategy{same}; it is {lead:.3f} ahead of the worst. "
+        deviations = [row["f1_sd"] for row in rows if row.get("f1_sd")]
+        if deviations:
+            best += f"The seeds of one strategy have a standard deviation of {max(deviations):.3f} at most. "
     return [
         "*Report.* Chose partial re-balancing with class weights. Its shear of 0.2 is Keras' `shear_range`, in "
         "degrees: it has no effect.\n",
         _order(results, "balance") + "\n",
         _order(results, "views") + "\n",
-        f"*Why.* The strategies hardly differ on our images{spread}: differences below 0.03 are noise. Augmentation "
-        "matters more, because a galaxy has no upright position.",
+        f"*Why.* {best}Augmentation matters more, because a galaxy has no upright position.",
     ]
 
 

@@ -55,3 +55,14 @@ def test_the_best_trial_of_the_search_is_stated(tmp_path):
         "3 trials of 4 epochs: the best has accuracy 0.600 and macro F1 0.500 on validation with 57.4 million" in text
     )
     assert "; 1 learnt nothing" in text
+
+
+def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
+    rows = [
+        {"name": name, "f1": f1, "f1_sd": sd, "epochs": 20, "seeds": [1, 2]}
+        for name, f1, sd in (("none", 0.66, 0.029), ("partial", 0.71, 0.015))
+    ]
+    (tmp_path / "table-balance.json").write_text(json.dumps(rows))
+    text = report_page(tmp_path)
+    assert "partial is the best strategy, as in the report; it is 0.050 ahead of the worst." in text
+    assert "a standard deviation of 0.029 at most" in text
