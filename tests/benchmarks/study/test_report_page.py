@@ -65,4 +65,4 @@ def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
     (tmp_path / "table-balance.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
     assert "partial is the best strategy, as in the report; it is 0.050 ahead of the worst." in text
-    assert "a standard deviation of 0.029 at most" in text
+    assert "a standard deviation of up to 0.029" in text
