@@ -112,9 +112,9 @@ def _best(results: Path, name: str, kind: str, reports: str) -> str:
         return ""
     same = ", as in the report" if rows[0]["name"] == reports else ""
     lead = rows[0]["f1"] - rows[-1]["f1"]
-    text = f"On our images {rows[0]['name']} is the best {kind}{same}; it is {lead:.3f} ahead of the worst. "
+    text = f"On our images `{rows[0]['name']}` is the best {kind}{same}; it is {lead:.3f} ahead of the worst."
     deviations = [row["f1_sd"] for row in rows if row.get("f1_sd")]
-    return text + (f"Seeds have a standard deviation of up to {max(deviations):.3f}. " if deviations else "")
+    return text + (f" Seeds have a standard deviation of up to {max(deviations):.3f}." if deviations else "")
 
 
 def _balance(_: Found, results: Path) -> list[str]:

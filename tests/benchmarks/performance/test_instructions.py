@@ -1,4 +1,4 @@
-"""The saved counts of detectors belong to the shipped network, and the documents state them."""
+"""Saved instruction counts of detectors; the documents state them."""
 
 import json
 

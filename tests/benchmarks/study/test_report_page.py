@@ -44,7 +44,10 @@ def test_scores_and_tables_are_those_of_the_files(tmp_path):
 
 
 def test_the_best_trial_of_the_search_is_stated(tmp_path):
-    """By accuracy, which the search maximises; a constant answer to nine classes has a macro F1 below 0.05."""
+    """By accuracy, which the search maximises.
+
+    A constant answer to nine classes has a macro F1 below 0.05.
+    """
     trials = [
         {"accuracy": accuracy, "macro_f1": f1, "macs": macs}
         for accuracy, f1, macs in ((0.2, 0.04, 9e6), (0.6, 0.5, 57.4e6), (0.5, 0.55, 3e6))
@@ -64,5 +67,5 @@ def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
     ]
     (tmp_path / "table-balance.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
-    assert "partial is the best strategy, as in the report; it is 0.050 ahead of the worst." in text
+    assert "`partial` is the best strategy, as in the report; it is 0.050 ahead of the worst." in text
     assert "a standard deviation of up to 0.029" in text
