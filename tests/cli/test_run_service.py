@@ -114,7 +114,9 @@ def test_run_with_a_lost_camera_ends_on_sigterm(tmp_path, word):
     Nothing that was committed waits with it.
     """
     camera = NetworkCamera()
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a run ignores it where it was ignored, as under nohup
     process = start(camera.url, tmp_path / "out")
+    signal.signal(signal.SIGHUP, inherited)
     for _ in range(3):
         assert process.stdout.readline()
     camera.disconnect()
