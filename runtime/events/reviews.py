@@ -100,7 +100,7 @@ def delete_review(folder: Path, event: str) -> None:
 def read_reviews(folder: Path) -> list[Review]:
     """Return the answers in an output folder, in the order of events.
 
-    There are none without a file.
+    There are none without a file, and none in one that is being created: it has no table yet.
 
     Raises:
         UsageError: the file cannot be read.
@@ -110,6 +110,8 @@ def read_reviews(folder: Path) -> list[Review]:
         return []
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as database:
+            if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return []
             rows = database.execute("SELECT * FROM review ORDER BY event").fetchall()
     except sqlite3.Error as error:
         raise UsageError(f"{path} cannot be read: {error}") from None

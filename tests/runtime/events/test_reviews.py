@@ -1,11 +1,14 @@
 """Answers about events are stored, and read as labels for training."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.main import cli
+from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.events.queries import Query, prune_events, query_events
 from galaxy_edge.runtime.events.reviews import delete_review, read_reviews, save_review
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
@@ -79,3 +82,16 @@ def test_box_in_crop_is_where_the_tracker_cut(box, binning):
     crop = cut_out(SCENE, frame_box)
     x0, y0, x1, y1 = box_in_crop(tuple(frame_box * binning), crop.shape[1], crop.shape[0]).round().astype(int)
     assert (crop[y0:y1, x0:x1] == SCENE[box[1] : box[3], box[0] : box[2]]).all()
+
+
+def test_a_file_that_is_being_created_has_no_answers(tmp_path):
+    """SQLite creates the file before the table; a page may read it in between."""
+    (tmp_path / "reviews.sqlite").touch()
+    assert read_reviews(tmp_path) == []
+
+
+def test_a_database_of_something_else_is_an_error(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "reviews.sqlite")) as database:
+        database.execute("CREATE TABLE stars (name TEXT)")
+    with pytest.raises(UsageError, match="cannot be read: no such table: review"):
+        read_reviews(tmp_path)
