@@ -55,7 +55,7 @@ def evaluate_detectors(
         results: folder of the results; it is created if missing.
         seed: seed of composed scenes and crops.
         rounds: number of timed inferences of each network, on one thread.
-        add: keep the saved results and add to them. Added runs are not timed: the saved ones would have to be timed again.
+        add: keep the saved results and add to them; added runs are not timed.
 
     Returns:
         The comparison, as it is saved.
