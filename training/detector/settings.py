@@ -132,7 +132,7 @@ QUICK: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "nano": QUICK | {"size": 192, "width": 0.6875},
     "quick": QUICK,
-    "base": QUICK | {"size": 320},
+    "base": QUICK | {"size": 320, "max_level": 7},
     "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {

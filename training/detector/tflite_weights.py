@@ -22,10 +22,11 @@ _PART = re.compile(r"(?:fpn|retina_net_head)/(\w+?)/separable_conv2d(?:_\d+)?/de
 def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     """Load the float32 TFLite file of an exported detector into its network.
 
-    The network is of `networks.build_network`, with MobileNet blocks and an FPN.
+    The network is of `networks.build_network`, with MobileNet blocks and an FPN. Pyramid levels above those of the file
+    start as copies of its last one, which halves the side of the level before it as they do.
 
     Args:
-        model: of the same settings, with random weights.
+        model: of the same settings but for the input's size and more levels, with random weights.
         path: the file, e.g. ``fp32.tflite`` of a bundle.
         images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
 
@@ -38,6 +39,7 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     layers = [layer for layer in model.submodules if isinstance(layer, tf_keras.layers.SeparableConv2D)]
     named = {layer.name: layer for layer in layers}
     try:
+        _copy_last_level(parts, norms, named)
         affine = _set_backbone(model, backbone)
         for name, (depthwise, pointwise, bias) in parts.items():
             named[name].set_weights([depthwise.transpose(1, 2, 3, 0), pointwise.transpose(1, 2, 3, 0), bias])
@@ -88,6 +90,16 @@ def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, An
         elif kind in (kinds.MUL, kinds.ADD) and (found := re.search(r"norm_\d", name_of(output))):
             norms.setdefault(found[0], []).append(values(inputs[1]))
     return backbone, parts, {name: tuple(pair) for name, pair in norms.items()}
+
+
+def _copy_last_level(parts: dict[str, Any], norms: dict[str, Any], named: dict[str, Any]) -> None:
+    """Add the weights of pyramid levels that the network has and the file lacks."""
+    last = max((name for name in parts if name.startswith("coarser_")), default=None)
+    for name in sorted(name for name in named if name.startswith("coarser_")):
+        if last and name not in parts and name > last:
+            parts[name] = parts[last]
+            if (norm := norms.get(last.replace("coarser", "norm"))) is not None:
+                norms[name.replace("coarser", "norm")] = norm
 
 
 def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> dict[int, Any]:

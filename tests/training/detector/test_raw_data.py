@@ -47,8 +47,9 @@ def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
     assert first[0][0].shape == (10, 64, 64, 3) and (first[0][1] == 1).any(axis=1).all()
 
 
-def test_training_continues_from_an_exported_network():
-    """The network's outputs are the file's, and similar with batch statistics."""
+@pytest.mark.parametrize("max_level", [6, 7])
+def test_training_continues_from_an_exported_network(max_level):
+    """The network's outputs are the file's, and similar with batch statistics; more levels are added to them."""
     pytest.importorskip("official.vision")
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -56,15 +57,17 @@ def test_training_continues_from_an_exported_network():
     from galaxy_edge.training.detector.tflite_weights import load_exported
 
     path = shipped_bundle_path("galaxy-detector") / "fp32.tflite"
-    model = ssd.build_network(DetectorSettings(**PRESETS["quick"]))
+    model = ssd.build_network(DetectorSettings(**(PRESETS["quick"] | {"max_level": max_level})))
     images = np.random.default_rng(1).integers(0, 255, (6, 224, 224, 3)).astype(np.uint8)
     load_exported(model, path, images)
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     expected = interpreter.get_signature_runner()(image=images[:1].astype(np.float32))
     boxes, scores = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=False)
-    assert np.abs(boxes[:1].numpy() - expected["boxes"]).max() < 1e-3
-    assert np.abs(scores[:1].numpy() - expected["scores"]).max() < 1e-3
+    count = expected["scores"].size
+    assert scores.shape[1] - count == (0 if max_level == 6 else 2 * 2 * 2 * 3)  # positions, scales, ratios
+    assert np.abs(boxes[:1, :count].numpy() - expected["boxes"]).max() < 1e-3
+    assert np.abs(scores[:1, :count].numpy() - expected["scores"]).max() < 1e-3
     trained = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=True)[1]
     assert np.abs(trained.numpy() - scores.numpy()).mean() < 0.05
 
