@@ -8,20 +8,21 @@ arXiv:2004.14525), and inverted bottlenecks (Sandler et al. 2018, arXiv:1801.043
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 NAME = "GalaxyEdgeQuick"
 
-_STAGES = ((48, 2, 1), (80, 3, 3), (144, 3, 4))
-"""Per stage: channels after the convolution of stride 2, and expansion and number of inverted bottlenecks."""
+_STAGES = ((48, 2), (80, 3), (144, 3))
+"""Per stage: channels after the convolution of stride 2, and expansion of the inverted bottlenecks."""
 
 STEM = 32
 
 
-def _blocks() -> list[tuple[Any, ...]]:
+def _blocks(counts: Sequence[int]) -> list[tuple[Any, ...]]:
     """Return the backbone's blocks, as rows of the library's table of networks."""
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
-    for channels, expansion, count in _STAGES:
+    for (channels, expansion), count in zip(_STAGES, counts, strict=True):
         rows.append(("convbn", 3, 2, channels, None, False))
         rows += [
             ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
@@ -31,12 +32,13 @@ def _blocks() -> list[tuple[Any, ...]]:
     return rows
 
 
-def quick_backbone(specs: Any, width: float, **norm: Any) -> Any:
+def quick_backbone(specs: Any, width: float, counts: Sequence[int], **norm: Any) -> Any:
     """Build the backbone with random weights.
 
     Args:
         specs: a `tf_keras.layers.InputSpec` of (None, size, size, 3), size a multiple of 32.
         width: factor of the number of channels.
+        counts: number of inverted bottlenecks in the stages of stride 8, 16 and 32.
         norm: norm_momentum and use_sync_bn of `official.vision`'s MobileNet.
 
     Returns:
@@ -46,5 +48,6 @@ def quick_backbone(specs: Any, width: float, **norm: Any) -> Any:
 
     schema = ["block_fn", "kernel_size", "strides", "filters", "expand_ratio", "is_output"]
     # The library looks its networks up in this table by name.
-    mobilenet.SUPPORTED_SPECS_MAP[NAME] = {"spec_name": NAME, "block_spec_schema": schema, "block_specs": _blocks()}
+    rows = _blocks(counts)
+    mobilenet.SUPPORTED_SPECS_MAP[NAME] = {"spec_name": NAME, "block_spec_schema": schema, "block_specs": rows}
     return mobilenet.MobileNet(NAME, width, specs, divisible_by=8, **norm)

@@ -23,6 +23,7 @@ class DetectorSettings:
         seed: of weights, split and scenes.
         size: side of the input in pixels, a multiple of 32.
         width: factor of the MobileNet's channels; not used by EfficientNet.
+        stage_blocks: inverted bottlenecks of ``quick`` in its stages of stride 8, 16 and 32, at least one each.
         fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
         repeats: number of passes of a BiFPN.
         min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
@@ -33,7 +34,8 @@ class DetectorSettings:
         threads: of TensorFlow; may change when a run is resumed, as may `epochs`.
         weights: initial weights of the backbone: the npz of a folded MobileNetV2 of this width, or the run folder of a
             classifier with the recipe ``mobilenet``; or of the whole network: the float32 TFLite file of an exported
-            detector with these settings; None for random weights.
+            detector with these settings, or with a smaller input, fewer levels or more blocks in the last stage, see
+            `tflite_weights.load_exported`; None for random weights.
         imitate: the npz of a folded MobileNetV2 whose features are distilled, see `feature_distillation`.
         patience: epochs without a better mAP@0.5 on the validation share after which training stops; the best weights
             are always kept. 0: train to the end and keep the last weights.
@@ -49,6 +51,7 @@ class DetectorSettings:
     seed: int = 1
     size: int = 256
     width: float = 0.5
+    stage_blocks: tuple[int, int, int] = (1, 3, 4)
     fpn_filters: int = 64
     head_convs: int = 2
     repeats: int = 3
@@ -104,6 +107,8 @@ class DetectorSettings:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
         if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:
             raise ValueError(f"folds must be 0, or at least 2 with 0 <= fold < folds, not {self.folds} and {self.fold}")
+        if len(self.stage_blocks) != 3 or min(self.stage_blocks) < 1:
+            raise ValueError(f"stage_blocks must be three numbers of at least 1, not {self.stage_blocks}")
         if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
             raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
 
@@ -115,7 +120,8 @@ class DetectorSettings:
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain values, with the names of files instead of paths."""
-        values = dataclasses.asdict(self) | {"aspect_ratios": list(self.aspect_ratios)}
+        lists = {"aspect_ratios": list(self.aspect_ratios), "stage_blocks": list(self.stage_blocks)}
+        values = dataclasses.asdict(self) | lists
         return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
 
 
@@ -130,7 +136,7 @@ QUICK: dict[str, Any] = {
 """The network that is shipped."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "nano": QUICK | {"size": 192, "width": 0.6875},
+    "nano": QUICK | {"size": 160, "stage_blocks": (1, 3, 3)},
     "quick": QUICK,
     "base": QUICK | {"size": 320, "max_level": 7},
     "small": {},

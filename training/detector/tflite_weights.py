@@ -30,7 +30,8 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     """Load the float32 TFLite file of an exported detector into its network.
 
     The network is of `networks.build_network`, with MobileNet blocks and an FPN. Pyramid levels above those of the file
-    start as copies of its last one, with small features.
+    start as copies of its last one, with small features. Blocks that the file has more than the network at the end of
+    the last stage are left out.
 
     Args:
         model: of the same settings but for the input's size and more levels, with random weights.
@@ -117,27 +118,40 @@ def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> 
 
     The result is id of a normalisation -> scale and shift.
     """
-    left, affine = iter(backbone), {}
-
-    def take(layer: Any, norm: Any) -> None:
-        kernel, bias = next(left, (None, None))
-        if kernel is None:
-            return
+    # The last convolution feeds no level, so that files lack it.
+    pairs = [pair for block in model.backbone.layers for pair in _convolutions(block)][:-1]
+    used, surplus = backbone[: len(pairs)], backbone[len(pairs) :]
+    if len(used) < len(pairs):
+        raise ValueError("it has fewer convolutions than the network")
+    if surplus and not _are_residual_blocks(surplus, used[-1][0].shape[3]):
+        raise ValueError("it has more convolutions than the network")
+    affine = {}
+    for (layer, norm), (kernel, bias) in zip(pairs, used, strict=True):
         layer.set_weights([kernel])
         affine[id(norm)] = (np.ones_like(bias), bias)
-
-    for block in model.backbone.layers:
-        kind = type(block).__name__
-        if kind == "Conv2DBNBlock":
-            take(block._conv0, block._norm0)
-        elif kind == "InvertedBottleneckBlock":
-            if block._expand_ratio > 1:
-                take(block._conv0, block._norm0)
-            take(block._conv1, block._norm1)
-            take(block._conv2, block._norm2)
-    if next(left, None) is not None:
-        raise ValueError("it has more convolutions than the network")
     return affine
+
+
+def _convolutions(block: Any) -> list[tuple[Any, Any]]:
+    """Return the convolutions of a backbone's block, each with the normalisation after it."""
+    kind = type(block).__name__
+    if kind == "Conv2DBNBlock":
+        return [(block._conv0, block._norm0)]
+    if kind == "InvertedBottleneckBlock":
+        pairs = [(block._conv1, block._norm1), (block._conv2, block._norm2)]
+        return [(block._conv0, block._norm0), *pairs] if block._expand_ratio > 1 else pairs
+    return []
+
+
+def _are_residual_blocks(convolutions: list[tuple[np.ndarray, np.ndarray]], channels: int) -> bool:
+    """Return whether convolutions are inverted bottlenecks of the last stage.
+
+    Their results are added to their inputs, so that a network without them is nearly the same.
+    """
+    ends = (convolutions[start : start + 3] for start in range(0, len(convolutions), 3))
+    return all(
+        len(block) == 3 and block[0][0].shape[2] == channels and block[2][0].shape[3] == channels for block in ends
+    )
 
 
 def _unfolded(named: dict[str, Any], level: str) -> tuple[np.ndarray, np.ndarray]:
