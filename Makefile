@@ -27,9 +27,9 @@ install:  ## Put galaxy-edge on your PATH, with everything that `run` can use (a
 	@$(PYTHON) -m venv --clear "$(INSTALLED)"
 	@"$(INSTALLED)/bin/pip" install --quiet --disable-pip-version-check \
 		--require-hashes --only-binary :all: --requirement constraints/device-extras.txt
-	@"$(INSTALLED)/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	@"$(INSTALLED)/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation . ./models/more_sizes
 	@mkdir -p "$(PREFIX)/bin" && ln -sfn "$(INSTALLED)/bin/galaxy-edge" "$(PREFIX)/bin/galaxy-edge"
-	@rm -rf build
+	@rm -rf build models/more_sizes/build
 	@"$(PREFIX)/bin/galaxy-edge" --version
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) echo "next: galaxy-edge run --camera demo --serve 8080";; \
 		*) echo "$(PREFIX)/bin is not on your PATH yet. In this terminal:"; \

@@ -102,7 +102,7 @@ def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, An
 
 
 def _copy_last_level(parts: dict[str, Any], norms: dict[str, Any], named: dict[str, Any]) -> set[str]:
-    """Add the weights of pyramid levels that the network has and the file lacks; return these levels."""
+    """Add the weights of pyramid levels that the file lacks; return these."""
     own, known = (sorted(name for name in names if name.startswith("coarser_")) for names in (named, parts))
     added = {name.removeprefix("coarser_") for name in own if known and name > known[-1]}
     last = known[-1].removeprefix("coarser_") if known else ""
@@ -133,7 +133,7 @@ def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> 
 
 
 def _convolutions(block: Any) -> list[tuple[Any, Any]]:
-    """Return the convolutions of a backbone's block, each with the normalisation after it."""
+    """Return a block's convolutions, each with the normalisation after it."""
     kind = type(block).__name__
     if kind == "Conv2DBNBlock":
         return [(block._conv0, block._norm0)]

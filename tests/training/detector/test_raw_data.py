@@ -49,7 +49,10 @@ def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
 
 @pytest.mark.parametrize("max_level", [6, 7])
 def test_training_continues_from_an_exported_network(max_level):
-    """The network's outputs are the file's, and similar with batch statistics; more levels are added to them."""
+    """The network's outputs are the file's, and similar with batch statistics.
+
+    Those of more levels are added to them.
+    """
     pytest.importorskip("official.vision")
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -73,7 +76,7 @@ def test_training_continues_from_an_exported_network(max_level):
 
 
 def test_a_network_with_fewer_blocks_starts_from_the_others():
-    """The last block of the last stage is left out; what comes before it is the file's."""
+    """The last block of the last stage is left out, the others are the file's."""
     pytest.importorskip("official.vision")
     import tensorflow as tf
     from galaxy_edge.training.detector import networks as ssd
