@@ -79,6 +79,8 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
             f"({min(hours):.2f} to {max(hours):.2f} were used). The first row is outside of the comparison and had "
             f"{rows[0].core_hours:.1f}."
         )
+        if len(compared) < len(rows):
+            about += " So are rows without a latency, which were added later."
     return about
 
 
