@@ -1,4 +1,4 @@
-"""Networks of the sizes nano and base, in a package of their own: galaxy-edge-networks.
+"""Networks of the sizes nano and base, in the package galaxy-edge-networks.
 
 The wheel of galaxy-edge has the networks of the size small only. This package registers the folders of the others as
 entry points, see `models.sizes`. Networks that a size shares with small are links to the shipped bundles; its wheel
