@@ -40,7 +40,7 @@ def test_equal_scenes(trained, tmp_path):
     assert rows[0]["means"] == {"map50": pytest.approx(0.160 + 0.015)}  # the size, and the mean of both seeds
     assert rows[0]["spreads"]["map50"] == pytest.approx(0.00707, abs=1e-4)
     page = (tmp_path / "out" / "comparison.md").read_text()
-    assert "at most 8,000 scenes each" in page and "ended 4 of the 4 runs" in page and "0.207 ± 0.007" in page
+    assert "at most 8,000 scenes each" in page and "ended 4 of the 4 runs" in page and "0.175 ± 0.007" in page
 
 
 def test_equal_core_hours_give_a_fast_network_more_scenes(trained, tmp_path):
