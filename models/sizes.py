@@ -24,7 +24,7 @@ SIZES = ("nano", "small", "base")
 SHIPPED_SIZE = "small"
 GROUP = "galaxy_edge.models"
 FIGURES = Path(__file__).with_name("sizes.json")
-"""Measured figures of each size, written by ``python -m galaxy_edge.benchmarks.sizes``."""
+"""Measured figures of each size, written by ``python -m galaxy_edge.benchmarks.performance.sizes``."""
 
 
 def data_folders(environment: Mapping[str, str] = os.environ) -> list[Path]:

@@ -80,7 +80,7 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
             f"{rows[0].core_hours:.1f}."
         )
         if len(compared) < len(rows):
-            about += " So are rows without a latency, which were added later."
+            about += " Rows without a latency were added later and are outside of it too."
     return about
 
 

@@ -34,7 +34,7 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     the last stage are left out.
 
     Args:
-        model: of the same settings but for the input's size and more levels, with random weights.
+        model: of the same settings but for the input's size, more levels and fewer blocks, with random weights.
         path: the file, e.g. ``fp32.tflite`` of a bundle.
         images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
 
@@ -148,9 +148,9 @@ def _are_residual_blocks(convolutions: list[tuple[np.ndarray, np.ndarray]], chan
 
     Their results are added to their inputs, so that a network without them is nearly the same.
     """
-    ends = (convolutions[start : start + 3] for start in range(0, len(convolutions), 3))
+    blocks = (convolutions[start : start + 3] for start in range(0, len(convolutions), 3))
     return all(
-        len(block) == 3 and block[0][0].shape[2] == channels and block[2][0].shape[3] == channels for block in ends
+        len(block) == 3 and block[0][0].shape[2] == channels and block[2][0].shape[3] == channels for block in blocks
     )
 
 
