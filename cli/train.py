@@ -40,7 +40,10 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--recipe", default="small", show_default=True, help="Network and how it is trained.")
 @click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
 @click.option(
-    "--teacher", type=FOLDER, multiple=True, help="Run folder of a finished network to distil from; may be repeated."
+    "--teacher",
+    type=FOLDER,
+    multiple=True,
+    help="Run folder or bundle of a network to distil from; may be repeated.",
 )
 @click.option(
     "--start",

@@ -1,8 +1,9 @@
-"""Soft targets for knowledge distillation, from runs or an exported network."""
+"""Soft targets for knowledge distillation, from runs or exported networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import softmax
+from ...models.manifest import MANIFEST
+from ...runtime.inference.load import load_engine
 from ..cache import cache_key, cached_array
 from ..figures.explain import load_model
 from ..progress import Report
-from ..run import RunError, read_record
+from ..run import RunError, network_hash, read_record
 from .dataset import GalaxyDataset
 from .exported_weights import load_exported
 from .recipe import Recipe, build
@@ -40,70 +43,119 @@ def _predict(forward: Forward, images: np.ndarray, temperature: float) -> np.nda
     return np.asarray(np.mean([softmax(forward(view), temperature) for view in orientations(images)], axis=0))
 
 
+@dataclass(frozen=True)
 class Teacher:
-    """The network of a finished run, which gives soft targets.
+    """A trained network that gives soft targets, see `load_teacher`.
 
     Attributes:
-        name: name of the run folder.
-        side: side of the network's input in pixels.
-
-    Raises:
-        RunError: the run is not finished.
+        name: of its folder.
+        identity: hash of its weights.
+        side: side of its input in pixels.
+        classes: in the order of its outputs.
+        temperature: divides its logits.
+        split: hash of the split that it was trained on, or None.
+        forward: computes logits (N, C) of images (N, side, side, 3) uint8.
     """
 
-    def __init__(self, run: Path) -> None:
-        record = read_record(run)
-        if not record.is_finished:
-            raise RunError(f"{run} is not finished: train it to the end before it is a teacher")
-        model = record.model
-        self.name, self.record, self.side = run.name, record, model["input"]["width"]
-        self.temperature = model["decode"]["temperature"]
-        self.network = load_model(run)
-        self._forward = compile_forward(self.network)
+    name: str
+    identity: str
+    side: int
+    classes: tuple[str, ...]
+    temperature: float
+    split: str | None
+    forward: Forward
 
     def predict(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
         """Return class probabilities (N, C), averaged over eight orientations.
 
         The images are (N, S, S, 3) uint8, of the size of the network's input.
         """
-        return _predict(self._forward, images, self.temperature * softening)
+        return _predict(self.forward, images, self.temperature * softening)
 
     def soft_targets(self, dataset: GalaxyDataset) -> np.ndarray:
         """Return softened probabilities of a dataset's images, (N, C).
 
         They are cached, since a large network is slow.
         """
-        key = (dataset.ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR)
+        key = (dataset.ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR, self.identity)
         return cached_array(
             "opinion",
-            cache_key(*key, network=self.network),
+            cache_key(*key),
             lambda: self.predict(dataset.images(self.side), SOFTENING_FACTOR).astype(np.float32),
         )
 
 
+def load_teacher(folder: Path) -> Teacher:
+    """Load the network of a finished run, or of an exported bundle.
+
+    Of a bundle, its float32 variant is used if it has one.
+
+    Raises:
+        RunError: the folder is neither, or the run is not finished.
+        BundleError: the bundle is damaged, or not one of a classifier.
+    """
+    return _exported_teacher(folder) if (folder / MANIFEST).is_file() else _run_teacher(folder)
+
+
+def _run_teacher(run: Path) -> Teacher:
+    record = read_record(run)
+    if not record.is_finished:
+        raise RunError(f"{run} is not finished: train it to the end before it is a teacher")
+    model = record.model
+    return Teacher(
+        run.name,
+        network_hash(run),
+        model["input"]["width"],
+        tuple(model["classes"]),
+        model["decode"]["temperature"],
+        record.data["split"].get("hash"),
+        compile_forward(load_model(run)),
+    )
+
+
+def _exported_teacher(folder: Path) -> Teacher:
+    bundle = Bundle.load(folder, "classify")
+    engine = load_engine(bundle, "fp32" if "fp32" in bundle.variants else bundle.default_variant)
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        logits = [engine(np.ascontiguousarray(image[None]))["logits"].dequantize() for image in images]
+        return np.stack(logits) if logits else np.zeros((0, len(bundle.classes)), np.float32)
+
+    return Teacher(
+        folder.name,
+        bundle.hash,
+        bundle.input_size[0],
+        bundle.classes,
+        bundle.manifest.classifier_decode.temperature,
+        bundle.manifest.data.split.get("hash"),
+        forward,
+    )
+
+
 def average_soft_targets(
-    runs: Sequence[Path], dataset: GalaxyDataset, split: dict[str, Any], report: Report | None = None
+    teachers: Sequence[Teacher], dataset: GalaxyDataset, split: dict[str, Any], report: Report | None = None
 ) -> np.ndarray:
-    """Average the soft targets of several runs: (N, C) float32, rows adding up to 1.
+    """Average the soft targets of teachers: (N, C) float32, rows adding up to 1.
 
     If only the coarse group of an image is known, classes of other groups get 0. (Soft targets of each augmented
     view, of which only some dozens per image can be computed, were measured to help less than these.)
 
     Args:
-        runs: finished run folders.
+        teachers: see `load_teacher`.
         dataset: the training part of the split.
         split: its record; a teacher of another split may have been trained on images that the student is evaluated on.
         report: called with the progress, see `progress.Report`.
 
     Raises:
-        RunError: a run is not finished, or has another split or other classes.
+        RunError: a teacher has another split or other classes.
     """
-    teachers = [Teacher(run) for run in runs]
-    for run, teacher in zip(runs, teachers, strict=True):
-        if teacher.record.data["split"].get("hash") != split["hash"]:
-            raise RunError(f"{run} was trained on another split, perhaps on images that the student is evaluated on")
-        if tuple(teacher.record.model["classes"]) != dataset.classes:
-            raise RunError(f"{run} has other classes than the data set: a teacher must have the same")
+    for teacher in teachers:
+        if teacher.split != split["hash"]:
+            raise RunError(
+                f"{teacher.name} was trained on another split, perhaps on images that the student is evaluated on"
+            )
+        if teacher.classes != dataset.classes:
+            raise RunError(f"{teacher.name} has other classes than the data set: a teacher must have the same")
     total = np.zeros((len(dataset), len(dataset.classes)))
     for number, teacher in enumerate(teachers):
         if report:

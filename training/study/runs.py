@@ -22,7 +22,7 @@ from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
-from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
+from ..run import RunError, RunRecord, read_record, trained_epochs, write_json
 from .agreement import agree
 from .significance import macro_scores
 from .study_table import RunScores, StudyRow, summary, table
@@ -84,10 +84,11 @@ def fit_parts(
     elif not teacher and not start:
         training = training.take(training.informative)
     if teacher:
-        from ..classifier.distillation import average_soft_targets
+        from ..classifier.distillation import average_soft_targets, load_teacher
 
-        soft = average_soft_targets(teacher, training, parts.record, options.get("report"))
-        options["teachers"] = [network_hash(run) for run in teacher]
+        teachers = [load_teacher(folder) for folder in teacher]
+        soft = average_soft_targets(teachers, training, parts.record, options.get("report"))
+        options["teachers"] = [one.identity for one in teachers]
     if start:
         from ..classifier.distillation import exported_soft_targets
 

@@ -10,9 +10,19 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from ai_edge_litert.interpreter import Interpreter
+from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.labels import CLASSES, coarse_group
+from galaxy_edge.models.manifest import BundleError
+from galaxy_edge.models.release import shipped_folder
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
-from galaxy_edge.training.classifier.distillation import SOFTENING_FACTOR, Teacher, average_soft_targets, orientations
+from galaxy_edge.training.classifier.distillation import (
+    SOFTENING_FACTOR,
+    Teacher,
+    average_soft_targets,
+    load_teacher,
+    orientations,
+)
 from galaxy_edge.training.classifier.partition import DatasetSplit
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.run import RunError, RunFolder
@@ -21,10 +31,10 @@ from galaxy_edge.training.study.runs import fit_parts
 SPLIT = {"seed": 1, "hash": "a" * 64}
 
 
-def make_dataset(labels, coarse=()):
+def make_dataset(labels, coarse=(), size=32):
     rng = np.random.default_rng(len(labels))
     labels = np.array([*labels, *(-1 for _ in coarse)])
-    images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
+    images = rng.integers(0, 256, (len(labels), size, size, 3), np.uint8)
     groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
                       ("noise",) * len(labels), tuple(lambda image=image: (image, None) for image in images), 0.3)  # fmt: skip
@@ -46,6 +56,10 @@ def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, f
         run.finish({"input": {"width": size, "height": size}, "decode": {"temperature": temperature},
                     "classes": list(classes)}, {})  # fmt: skip
     return matrix
+
+
+def load(*folders):
+    return [load_teacher(folder) for folder in folders]
 
 
 def softmax(images, matrix, temperature):
@@ -79,7 +93,7 @@ def test_prediction_is_the_mean_over_orientations(tmp_path):
     galaxies = make_dataset(range(9))
     matrix = write_teacher(tmp_path / "run", 1)
     images = galaxies.images(32)
-    prediction = Teacher(tmp_path / "run").predict
+    prediction = load_teacher(tmp_path / "run").predict
     assert prediction(images) == pytest.approx(reference_prediction(images, matrix, 1.3), abs=1e-5)
     # Turning the images changes nothing.
     assert prediction(orientations(images)[5]) == pytest.approx(prediction(images), abs=1e-6)
@@ -88,7 +102,7 @@ def test_prediction_is_the_mean_over_orientations(tmp_path):
 def test_predictions_are_averaged_softened_and_restricted_to_the_group(tmp_path):
     galaxies = make_dataset([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
-    found = average_soft_targets([tmp_path / "1", tmp_path / "2"], galaxies, SPLIT)
+    found = average_soft_targets(load(tmp_path / "1", tmp_path / "2"), galaxies, SPLIT)
     assert found.shape == (7, 9) and found.dtype == np.float32
     assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
     images = galaxies.images(32)
@@ -107,7 +121,7 @@ def test_progress_names_the_teacher(tmp_path):
     for name in ("one", "two"):
         write_teacher(tmp_path / name, 1)
     messages: list[dict] = []
-    average_soft_targets([tmp_path / "one", tmp_path / "two"], make_dataset([0, 1]), SPLIT, messages.append)
+    average_soft_targets(load(tmp_path / "one", tmp_path / "two"), make_dataset([0, 1]), SPLIT, messages.append)
     assert [(message["epoch"], message["epochs"], message["label"]) for message in messages] == [
         (1, 2, "predictions of one"),
         (2, 2, "predictions of two"),
@@ -118,7 +132,7 @@ def test_teacher_sure_of_another_group_gives_no_preference_within_the_group(tmp_
     # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
     matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
     galaxies = make_dataset([], ["spiral", "edge_on", "smooth"])
-    found = average_soft_targets([tmp_path / "run"], galaxies, SPLIT)
+    found = average_soft_targets(load(tmp_path / "run"), galaxies, SPLIT)
     assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
     assert (found[galaxies.targets() == 0] == 0).all()
     assert matrix.any()
@@ -134,9 +148,37 @@ def test_unsuitable_teachers_are_refused(tmp_path, changes, message):
     write_teacher(tmp_path / "good", 1)
     write_teacher(tmp_path / "bad", 2, **changes)
     with pytest.raises(RunError, match=message):
-        average_soft_targets([tmp_path / "good", tmp_path / "bad"], make_dataset([0, 1]), SPLIT)
+        average_soft_targets(load(tmp_path / "good", tmp_path / "bad"), make_dataset([0, 1]), SPLIT)
     with pytest.raises(RunError, match="not a run folder"):
-        average_soft_targets([tmp_path / "nothing"], make_dataset([0, 1]), SPLIT)
+        load_teacher(tmp_path / "nothing")
+
+
+def test_exported_classifier_teaches_with_its_float_network():
+    folder = shipped_folder() / "galaxy-classifier"
+    teacher = load_teacher(folder)
+    assert (teacher.name, teacher.side, teacher.classes) == ("galaxy-classifier", 69, CLASSES)
+    assert teacher.split == Bundle.load(folder, "classify").manifest.data.split["hash"]
+    galaxies = make_dataset(range(3), ["spiral"], size=69)
+    found = average_soft_targets([teacher], galaxies, {"hash": teacher.split})
+    network = Interpreter(str(folder / "fp32.tflite"))
+    network.allocate_tensors()
+    [inputs], [outputs] = network.get_input_details(), network.get_output_details()
+    expected = np.zeros((4, 9))
+    for row, image in enumerate(galaxies.images(69)):
+        for view in orientations(image[None]):
+            network.set_tensor(inputs["index"], view.astype(inputs["dtype"]))
+            network.invoke()
+            scaled = np.exp(network.get_tensor(outputs["index"])[0] / (teacher.temperature * SOFTENING_FACTOR))
+            expected[row] += scaled / scaled.sum() / 8
+    assert found[:3] == pytest.approx(expected[:3], abs=1e-5)
+    assert found[3, :6].sum() == 0 and found[3, 6:] == pytest.approx(expected[3, 6:] / expected[3, 6:].sum(), abs=1e-5)
+    with pytest.raises(RunError, match="galaxy-classifier was trained on another split"):
+        average_soft_targets([teacher], galaxies, SPLIT)
+
+
+def test_bundle_of_a_detector_is_no_teacher():
+    with pytest.raises(BundleError, match="not 'classify'"):
+        load_teacher(shipped_folder() / "galaxy-detector")
 
 
 def test_student_learns_soft_targets_and_resumes_with_its_teacher_only(tmp_path):
@@ -158,10 +200,10 @@ def test_predictions_of_a_teacher_are_cached(tmp_path, monkeypatch):
     galaxies = make_dataset([0, 1, 2, 3])
     write_teacher(tmp_path / "one", 1)
     write_teacher(tmp_path / "two", 2)
-    first = average_soft_targets([tmp_path / "one"], galaxies, SPLIT)
-    other = average_soft_targets([tmp_path / "two"], galaxies, SPLIT)
+    first = average_soft_targets(load(tmp_path / "one"), galaxies, SPLIT)
+    other = average_soft_targets(load(tmp_path / "two"), galaxies, SPLIT)
     assert np.abs(first - other).max() > 0.01
     monkeypatch.setattr(Teacher, "predict", None)  # nobody is asked again
-    np.testing.assert_array_equal(average_soft_targets([tmp_path / "one"], galaxies, SPLIT), first)
+    np.testing.assert_array_equal(average_soft_targets(load(tmp_path / "one"), galaxies, SPLIT), first)
     with pytest.raises(TypeError):
-        average_soft_targets([tmp_path / "one"], make_dataset([0, 1, 2]), SPLIT)
+        average_soft_targets(load(tmp_path / "one"), make_dataset([0, 1, 2]), SPLIT)
