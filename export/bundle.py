@@ -19,13 +19,12 @@ from .bundle_writer import (
     check_target,
     draft_of,
     golden_vectors,
-    pick_evenly,
     publish,
     staging_folder,
     without_none,
     write_bundle,
 )
-from .calibration_images import load_calibration_images
+from .calibration_images import load_calibration_images, pick_evenly
 from .evaluation import FLOAT_VARIANTS, Evaluation, evaluate_bundle, reference_variant, runnable_variants
 from .examples import Examples, draw_examples
 from .fallbacks import NO_FALLBACK, QUANTISED_FORMATS, fallbacks
@@ -192,7 +191,7 @@ def _run_gates(
     write_bundle(folder, manifest, contents)
     bundle = Bundle.load(folder, manifest.task)
     logger.info("making golden vectors")
-    contents[GOLDEN] = golden_vectors(bundle, pick_evenly(evaluation["images"]))
+    contents[GOLDEN] = golden_vectors(bundle)
     write_bundle(folder, manifest, contents)
     bundle = Bundle.load(folder, manifest.task)
     gates = _int8_gates(manifest, files)

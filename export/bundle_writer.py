@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..files import fsync_directory, write_atomic
@@ -22,16 +23,38 @@ from ..models.bundle import Bundle
 from ..models.manifest import GOLDEN, MANIFEST, Manifest
 from ..models.manifest_check import parse_manifest
 from ..runtime.inference.load import load_engine
+from ..runtime.sources.demo import DemoSource
 from .errors import ExportError, ExportUsage
 
 GOLDEN_INPUTS = 8
+SCALES = (0.7, 2.0)
+"""Pixels of the picture per pixel of the input, at least and at most."""
 
 
-def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
-    """Return an .npz with inputs and the raw outputs of every TFLite variant.
+def golden_inputs(width: int, height: int, count: int = GOLDEN_INPUTS) -> np.ndarray:
+    """Return parts of the demo's picture, (count, height, width, 3) uint8 RGB.
 
-    Int8 is bit-exact on all machines.
+    They are always the same: a bundle holds no image of the data that it was trained on.
     """
+    sky = DemoSource().sky
+    rng = np.random.default_rng(1)
+    parts = np.empty((count, height, width, 3), np.uint8)
+    for part in parts:
+        scale = min(rng.uniform(*SCALES), sky.shape[0] / height, sky.shape[1] / width)
+        rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
+        top, left = rng.integers(0, sky.shape[0] - rows + 1), rng.integers(0, sky.shape[1] - columns + 1)
+        part[:] = cv2.resize(
+            sky[top : top + rows, left : left + columns], (width, height), interpolation=cv2.INTER_AREA
+        )
+    return parts
+
+
+def golden_vectors(bundle: Bundle) -> bytes:
+    """Return an .npz with `golden_inputs` and the raw outputs for them.
+
+    They are those of every TFLite variant. Int8 is bit-exact on all machines.
+    """
+    inputs = golden_inputs(*bundle.input_size)
     arrays = {"inputs": inputs}
     for name, variant in bundle.variants.items():
         if variant.runtime != "tflite":  # ONNX Runtime's results depend on the processor's instructions
@@ -43,12 +66,6 @@ def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
-
-
-def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
-    """Pick `count` images at even distances; images are repeated if there are fewer."""
-    chosen: np.ndarray = images[np.linspace(0, len(images) - 1, count).astype(int)]
-    return chosen
 
 
 def draft_of(tables: dict[str, Any]) -> Manifest:

@@ -94,3 +94,9 @@ def _read_folder(
         )
         images.append(fitted)
     return np.stack(images) if images else np.zeros((0, height, width, 3), np.uint8)
+
+
+def pick_evenly(images: np.ndarray, count: int) -> np.ndarray:
+    """Pick `count` images at even distances; images are repeated if there are fewer."""
+    chosen: np.ndarray = images[np.linspace(0, len(images) - 1, count).astype(int)]
+    return chosen

@@ -1,6 +1,6 @@
 """Example images for the report.
 
-They show the truth, and the results of the float32 and the int8 network, on the golden inputs.
+They show the truth, and the results of the float32 and the int8 network, on some images of the evaluation share.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from ..models.bundle import Bundle
 from ..models.detection_metrics import FALSE_POSITIVE, TRUE_POSITIVE, match_outcomes, truths_from_arrays
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
-from .bundle_writer import pick_evenly
+from .calibration_images import pick_evenly
 
 COLOURS = {"fp32": (90, 220, 90), "int8": (250, 160, 40)}
 """RGB colour of each variant's boxes."""
+EXAMPLES = 8
 TRUTH = (255, 255, 255)
 """RGB colour of the true boxes."""
 
@@ -48,16 +49,19 @@ Examples = list[Example]
 
 
 def draw_examples(bundle: Bundle, evaluation: dict[str, np.ndarray]) -> Examples:
-    """Return the golden inputs with their truth and results.
+    """Return some images with their truth and results.
 
-    `evaluation` is the run's evaluation share, with labels, that the golden inputs were picked from.
+    `evaluation` is the run's evaluation share, with labels.
     """
     names = [name for name in COLOURS if name in bundle.variants]
     return (_classified if bundle.task == "classify" else _boxed)(bundle, names, evaluation)
 
 
 def _classified(bundle: Bundle, names: list[str], evaluation: dict[str, np.ndarray]) -> Examples:
-    images, labels = pick_evenly(evaluation["images"]), pick_evenly(np.asarray(evaluation["labels"], int))
+    images, labels = (
+        pick_evenly(evaluation["images"], EXAMPLES),
+        pick_evenly(np.asarray(evaluation["labels"], int), EXAMPLES),
+    )
     probabilities = {name: Classifier(bundle, name).probabilities(images) for name in names}
     examples = []
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -74,7 +78,7 @@ def _boxed(bundle: Bundle, names: list[str], evaluation: dict[str, np.ndarray]) 
     detectors = {name: Detector(bundle, name) for name in names}
     truths = truths_from_arrays(evaluation)
     examples = []
-    for index in pick_evenly(np.arange(len(truths))):
+    for index in pick_evenly(np.arange(len(truths)), EXAMPLES):
         image, truth = evaluation["images"][index], truths[index]
         drawn, total = image.copy(), len(truth.boxes)
         lines, right = [f"truth: {total} galax{'y' if total == 1 else 'ies'} (white)"], []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .bundle_writer import pick_evenly
+from .calibration_images import pick_evenly
 from .errors import ExportError
 from .onnx.convert import METHODS as ONNX_METHODS
 from .onnx.convert import quantise_onnx

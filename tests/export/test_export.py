@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from galaxy_edge.export.bundle import export_run
+from galaxy_edge.export.bundle_writer import golden_inputs
 from galaxy_edge.export.errors import ExportError, ExportUsage
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.inference.golden import check_golden
+from galaxy_edge.runtime.sources.demo import DemoSource
 from galaxy_edge.training.run import RunError
 from helpers.command_line import galaxy_edge
 from helpers.command_line import galaxy_edge_in_process as command_line
@@ -30,6 +33,27 @@ def test_a_bundle_carries_what_the_run_knew(tiny_models):
     assert manifest.export["calibration"] == {"pictures": 90, "source": "the run's own"}
     golden = Bundle.load(tiny_models / "galaxy-classifier").golden()
     assert golden["inputs"].shape == (8, 16, 16, 3) and golden["int8.logits"].dtype == np.int8
+
+
+def test_golden_inputs_are_no_images_of_the_data(tiny_models, tiny_runs):
+    inputs = Bundle.load(tiny_models / "galaxy-classifier").golden()["inputs"]
+    np.testing.assert_array_equal(inputs, golden_inputs(16, 16))
+    assert len({image.tobytes() for image in inputs}) == 8 and inputs.std(axis=(1, 2, 3)).min() > 1
+    for name in ("evaluation", "calibration"):
+        with np.load(tiny_runs / "classifier" / f"{name}.npz") as data:
+            known = {image.tobytes() for image in data["images"]}
+        assert not known & {image.tobytes() for image in inputs}
+
+
+def test_golden_inputs_keep_the_proportions_of_the_sky():
+    wide = golden_inputs(96, 48, 2)
+    assert wide.shape == (2, 48, 96, 3)
+    sky = DemoSource().sky
+    scale = np.random.default_rng(1).uniform(0.7, 2.0)
+    height, width = int(48 * scale), int(96 * scale)
+    shrunk = cv2.resize(sky, None, fx=96 / width, fy=48 / height, interpolation=cv2.INTER_AREA)
+    assert cv2.matchTemplate(shrunk, wide[0], cv2.TM_CCOEFF_NORMED).max() > 0.9
+    assert golden_inputs(2000, 1000, 1).shape == (1, 1000, 2000, 3)  # larger than the picture
 
 
 def test_a_network_that_quantisation_ruins_is_not_shipped(tiny_runs, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from galaxy_edge.export.bundle_writer import golden_inputs
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.runtime.inference.classifier import Classifier
@@ -44,6 +45,12 @@ def test_golden_float_outputs_hold_nearly(bundle):
     for number, image in enumerate(golden["inputs"]):
         for name, output in engine(image[None]).items():
             assert output.values == pytest.approx(golden[f"fp32.{name}"][number], abs=2e-2)
+
+
+def test_golden_inputs_are_of_the_demo_and_of_no_labelled_image(bundle):
+    inputs = bundle.golden()["inputs"]
+    difference = np.abs(inputs.astype(int) - golden_inputs(*bundle.input_size))
+    assert difference.max() <= 2  # decoders of JPEG differ by a step
 
 
 def test_every_gate_was_passed(bundle):
