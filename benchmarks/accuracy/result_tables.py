@@ -16,6 +16,7 @@ from typing import Any
 
 from ...models.markdown import markdown_table
 from ...training.classifier.recipe import SCRATCH
+from ...training.detector.fold_table import fold_table
 from ...training.run import RunError, write_json
 from ...training.search import pareto_front as front
 from ...training.search.classifier_space import CLASSIFIERS
@@ -33,6 +34,7 @@ TITLES = {
     "search": "Our search: macro F1 and cost together (section 2.9.2)",
     "cross": "Trained on one source, measured on the other",
     "search-detector": "The search for detectors: mAP@0.5 and cost together",
+    "detector-folds": "A detector over folds",
 }
 """The titles of the tables, in the order of the page; sections are those of the university report."""
 
@@ -63,14 +65,18 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
             _check_rows(path, found, _COMPLETE[name])
     except OSError as error:
         raise RunError(
-            f"{path} cannot be read ({error.strerror}): name the --out of 'galaxy-edge study {name}'"
+            f"{path} cannot be read ({error.strerror}): name the --out of 'galaxy-edge {_command(name)}'"
         ) from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise RunError(f"{path} is not a table of 'galaxy-edge study {name}': {error}") from None
+        raise RunError(f"{path} is not a table of 'galaxy-edge {_command(name)}': {error}") from None
     results.mkdir(parents=True, exist_ok=True)
     saved = results / f"table-{name}.json"
     write_json(saved, found)
     return saved
+
+
+def _command(name: str) -> str:
+    return "train detector --folds" if name == "detector-folds" else f"study {name}"
 
 
 def _check_rows(path: Path, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
@@ -207,6 +213,7 @@ _FILES = {
     "report-search": "trials.json",
     "cross": "cross.json",
     "search-detector": "trials.json",
+    "detector-folds": "folds.json",
 }
 _REDUCE: dict[str, Callable[[Any], Any]] = {"search": _reduce_search, "search-detector": _reduce_search}
 _RENDER: dict[str, Callable[[Any], str]] = {
@@ -215,4 +222,5 @@ _RENDER: dict[str, Callable[[Any], str]] = {
     "report-search": _report_search,
     "cross": _cross,
     "search-detector": partial(_search, space=DETECTORS),
+    "detector-folds": fold_table,
 }

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...models.markdown import markdown_table
 from ..progress import Report
 from ..run import write_json
 from .fit import train
+from .fold_table import fold_table
 from .settings import DetectorSettings
 
 
@@ -35,33 +35,30 @@ def train_folds(
         resume: keep the finished folds and continue with the others; folds with other settings are an error.
 
     Returns:
-        the content of ``OUT/folds.json``: folds, seed, and mean, sample std and values of every metric of the float32
-        network on its held-out fold; folds in which a metric is undefined are omitted.
+        the content of ``OUT/folds.json``: folds, seed, network, epochs, scenes an epoch, images in each held-out fold,
+        and mean, sample std and values of every metric of the float32 network on its held-out fold; folds in which a
+        metric is undefined are omitted.
     """
-    metrics_by_fold: list[dict[str, float]] = []
+    records = []
     for fold in range(folds):
         fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)
         # Also checks that a finished fold has these settings and data: a mean of different ones is meaningless.
-        record = train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skip_invalid=skip_invalid)
-        metrics_by_fold.append(record.metrics)
+        records.append(train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skip_invalid=skip_invalid))
+    metrics_by_fold = [record.metrics for record in records]
     summary = {}
     for name in sorted({name for metrics in metrics_by_fold for name in metrics}):
         values = [metrics[name] for metrics in metrics_by_fold if name in metrics]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
-    result = {"folds": folds, "seed": settings.seed, "metrics": summary}
+    result = {
+        "folds": folds,
+        "seed": settings.seed,
+        "network": settings.architecture,
+        "epochs": settings.epochs,
+        "scenes": settings.images_per_epoch,
+        "images": [record.data["split"]["validation"] for record in records],
+        "metrics": summary,
+    }
     write_json(out / "folds.json", result)
-    (out / "folds.md").write_text(table(result), encoding="utf-8")
+    (out / "folds.md").write_text(fold_table(result), encoding="utf-8")
     return result
-
-
-def table(result: dict[str, Any]) -> str:
-    """Format the result of `train_folds` as a Markdown table."""
-    count = result["folds"]
-    rows = []
-    for name, metric in result["metrics"].items():
-        values = [f"{value:.3f}" for value in metric["values"]]
-        rows.append([name, f"{metric['mean']:.3f}", f"{metric['std']:.3f}", *values, *[""] * (count - len(values))])
-    heading = ["", "mean", "std", *(f"fold {fold + 1}" for fold in range(count))]
-    about = f"Mean and standard deviation over {count} folds (seed {result['seed']})."
-    return "\n".join([about, "", *markdown_table(heading, rows)]) + "\n"

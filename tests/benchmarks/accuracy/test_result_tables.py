@@ -65,6 +65,12 @@ FOUND = {
                      "gz": {"efigi": {"smooth": 10}, "gz": {"disk": 4, "smooth": 20}}},
     }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |", "| efigi | gz | | 0.75 (20) |",
         "| gz | gz | 1.00 (4) | 0.85 (20) |"]),
+    "detector-folds": ("folds.json", {
+        "folds": 3, "seed": 4, "network": "quick", "epochs": 16, "scenes": 1600, "images": [301, 299, 300],
+        "metrics": {"map50": {"mean": 0.75, "std": 0.05, "values": [0.7, 0.75, 0.8]},
+                    "deepsky_frames_map50": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.6]}},
+    }, ["| map50 | 0.750 | 0.050 | 0.700 | 0.750 | 0.800 |", "3 networks 'quick' (seed 4), at most 16 epochs of 1600 scenes",
+        "| deepsky_frames_map50 | 0.500 | 0.100 | 0.400 | 0.600 | |", "(301, 299, 300 images)"]),
 }  # fmt: skip
 
 
@@ -95,7 +101,8 @@ def test_learning_curves_of_trials_are_not_saved(tmp_path):
 def test_file_that_is_not_a_table_is_rejected(name, content, tmp_path):
     """A damaged or foreign file must not reach the page."""
     (tmp_path / FOUND[name][0]).write_text(content)
-    with pytest.raises(RunError, match=f"is not a table of 'galaxy-edge study {name}'"):
+    command = "train detector --folds" if name == "detector-folds" else f"study {name}"
+    with pytest.raises(RunError, match=f"is not a table of 'galaxy-edge {command}'"):
         save_table(name, tmp_path, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from galaxy_edge.benchmarks.accuracy.result_tables import save_table
 from galaxy_edge.training.run import RunError
 from helpers.small_detector import SMALL
 
@@ -30,6 +31,12 @@ def test_folds_stop_early_and_resume(sets, tmp_path):
     values = result["metrics"]["map50"]["values"]
     assert result["metrics"]["map50"]["mean"] == pytest.approx(sum(values) / 2)
     assert "| map50 |" in (out / "folds.md").read_text()
+    held_out = [
+        json.loads((out / f"fold{fold}" / "run.json").read_text())["data"]["split"]["validation"] for fold in (1, 2)
+    ]
+    assert result["images"] == held_out and (result["epochs"], result["scenes"]) == (2, settings.images_per_epoch)
+    saved = save_table("detector-folds", out, tmp_path / "results")
+    assert json.loads(saved.read_text())["metrics"] == result["metrics"]
     seen = []
     assert train_folds(sets, out, settings, 2, resume=True, report=seen.append) == result and not seen
     with pytest.raises(RunError, match=r"width=0\.25, not 0\.5"):  # a mean of two networks is meaningless
