@@ -66,8 +66,10 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "set: versions of ours were compared on them, as on the LCO frames, three quarters of whose galaxies occur in "
         "training photographs. The constant box and the fitted SEP are of the training share "
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
-        "themselves. Core-hours are the processor time of the training, all threads. Latency of the int8 file on one "
-        f"thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
+        "themselves; both have frames of the first network's size. Where a network started from an exported detector, "
+        "core-hours and scenes are those of its own training only. A network imitates another if it also learns to "
+        "predict its features. Core-hours are the processor time of the training, all threads. Latency of the int8 "
+        f"file on one thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
         f"{saved.rounds} rounds: a comparison of networks, not the latency on a Raspberry Pi; empty where it was added "
         "later."
     )
@@ -81,12 +83,17 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         )
         if len(compared) < len(rows):
             about += " Rows without a latency were added later and are outside of it too."
+    if ungated := [row.name for row in rows if row.ungated]:
+        about += (
+            f"\n\nExported although a gate failed, int8 having lost too much: {', '.join(ungated)}. The float row is "
+            "the one to compare the network by."
+        )
     return about
 
 
 def _sizes(rows: Sequence[DetectorRow], timed: bool = True) -> list[str]:
     latency = ("min ms", "median ms") if timed else ()
-    heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed")
+    heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed", "started from")
     lines = markdown_table(["", *heads], [])
     for row in rows:
         latencies = (row.min_ms, row.median_ms) if timed else ()
@@ -102,6 +109,7 @@ def _sizes(rows: Sequence[DetectorRow], timed: bool = True) -> list[str]:
                     f"{row.core_hours:.1f}",
                     f"{row.images:,}",
                     str(row.seed),
+                    row.started_from or "",
                 ]
             )
         )
@@ -112,9 +120,12 @@ def _metric(rows: Sequence[DetectorRow], baselines: Mapping[str, BySituation], n
     first = rows[0].int8
     shown = [name for name in names if first[name].boxes and getattr(first[name], key) is not None]
     lines = markdown_table(["", *(SITUATIONS[name] for name in shown)], [])
-    counts = (f"{first[name].frames} / {first[name].boxes}" for name in shown)
-    lines.append(markdown_row(["frames / galaxies", *counts]))
+    before: list[str] = []
     for row in rows:
+        counts = [f"{row.int8[name].frames} / {row.int8[name].boxes}" if name in row.int8 else "" for name in shown]
+        if counts != before:
+            lines.append(markdown_row(["frames / galaxies" + (", from here" if before else ""), *counts]))
+            before = counts
         lines += [
             markdown_row([f"{row.name}, {kind}", *(_cell(row.variant(variant).get(name), key) for name in shown)])
             for variant, kind in KINDS.items()

@@ -146,6 +146,8 @@ class _Measured:
     chosen_on: str
     rule: str
     bundle: str
+    started_from: str | None
+    ungated: bool
 
 
 def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[_Measured, dict[str, BySituation]]:
@@ -167,12 +169,27 @@ def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[_Measure
         chosen_on="half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all",
         rule=RULE,
         bundle=bundle.hash,
+        started_from=initial_weights(bundle.manifest.training),
+        ungated=bool(bundle.failed_gates),
     )
     baselines = {
         baseline: {name: _kept(metrics.baselines[baseline]) for name, metrics in situations.items()}
         for baseline in BASELINES
     }
     return measured, dict[str, BySituation](baselines)
+
+
+def initial_weights(settings: Mapping[str, Any]) -> str | None:
+    """Return the initial weights by the settings of a training.
+
+    None if the settings are not those of a training of ours.
+    """
+    if "seed" not in settings:
+        return None
+    weights, imitated = settings.get("weights"), settings.get("imitate")
+    if weights:
+        return "an exported detector" if str(weights).endswith(".tflite") else str(weights)
+    return f"random, imitating {imitated}" if imitated else "random"
 
 
 def _kept(metrics: DetectionMetrics) -> SavedMetrics:

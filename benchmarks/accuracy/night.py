@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...models.intervals import poisson_interval, wilson_interval
+from ...models.intervals import interval_text, poisson_interval, wilson_interval
 from ...runtime.events.frame_record import FrameRecord
 from ...runtime.run_config import RunConfig
 from ...runtime.session import Session
@@ -191,18 +191,18 @@ def summarise(depth: int, scores: Sequence[FrameScore]) -> DepthResult:
 def night_rows(depths: Sequence[DepthResult]) -> list[tuple[str, ...]]:
     """Return table rows for each depth of stack and object.
 
-    They hold frames, found, share and false detections per frame, with intervals.
+    They hold frames, found, share and false detections per frame; of single frames with intervals. Stacks overlap, so
+    that an interval for independent frames would be too narrow.
     """
     rows: list[tuple[str, ...]] = []
     for depth in depths:
         false = "-"
+        single = depth.depth == 1
         if depth.false_interval:
-            low, high = depth.false_interval
-            false = f"{depth.false_per_frame:.3f} [{low:.3f}, {high:.3f}]"
+            false = f"{depth.false_per_frame:.3f}{interval_text(depth.false_interval) if single else ''}"
         if not depth.galaxies:
             rows.append((str(depth.depth), "no galaxy", str(depth.frames), "-", "-", false))
         for name, galaxy in depth.galaxies.items():
-            low, high = galaxy.interval
-            share = f"{galaxy.share:.2f} [{low:.2f}, {high:.2f}]"
+            share = f"{galaxy.share:.2f}{interval_text(galaxy.interval, 2) if single else ''}"
             rows.append((str(depth.depth), name, str(galaxy.frames), str(galaxy.found), share, false))
     return rows

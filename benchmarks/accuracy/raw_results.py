@@ -22,6 +22,11 @@ Result = TypeVar("Result")
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
 NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
+NIGHT_LIMITS = (
+    "The detector is `galaxy-detector-raw`, another network than that of the tables above. This is one galaxy and one "
+    "telescope, and the skies of the first frames of its night were used in training: an example, not a measure for "
+    "other nights. Stacks overlap, so that they have no interval."
+)
 COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [95 %]")
 
 
@@ -31,8 +36,9 @@ def raw_page(results: Path) -> list[str]:
     parts = ["\n## Raw exposures\n"] if night or composites else []
     if night:
         parts += [
-            "Single exposures and stacks with known targets, through the same pipeline as `run`. A galaxy is found if "
-            "a box holds its centre within a quarter of its sides from its middle. `galaxy-edge eval night`:\n",
+            f"Single exposures and stacks with known targets, through the same pipeline as `run`. {NIGHT_LIMITS} A "
+            "galaxy is found if a box holds its centre within a quarter of its sides from its middle. "
+            "`galaxy-edge eval night`:\n",
             *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
         ]
     if composites:
@@ -46,7 +52,8 @@ def raw_readme_lines(results: Path) -> list[str]:
     lines = []
     if night:
         lines += [
-            "Raw exposures of a smart telescope with known targets, alone and stacked (`galaxy-edge eval night`):",
+            "Raw exposures of a smart telescope with known targets, alone and stacked (`galaxy-edge eval night`). "
+            f"{NIGHT_LIMITS}",
             "",
             *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
             "",

@@ -22,7 +22,7 @@ from .detector_results import read_saved
 from .raw_results import raw_readme_lines
 from .records.classification import Scores, StudyResult
 from .records.evaluation import BASELINES
-from .records.saved import SavedMetrics
+from .records.saved import DetectorRow, SavedMetrics
 from .report import NAMES
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
@@ -34,6 +34,11 @@ README = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).parents[2] / "training" / "results"
 TEST = RESULTS / "telescopes-seed1.json"
 """Of the shipped classifier, by ``galaxy-edge study evaluate``."""
+COMPARED = (
+    "Versions of the networks were compared on all of these frames: they are a development set. LCO frames are of the "
+    "telescopes of Las Cumbres Observatory; three quarters of their galaxies also occur, in other images, in the "
+    "training photographs."
+)
 KEYS = ("accuracy", "macro_f1", "coarse_accuracy")
 
 
@@ -67,14 +72,23 @@ def _detector_lines(bundle: Bundle) -> list[str]:
     lines += [
         "",
         f"Galaxy Zoo frames are centred on their galaxies: the constant box finds {survey.recall:.0%} of them. All "
-        "baselines but the first SEP are fitted on the training share. Frames of a kind that networks were compared on "
-        "are a development set, the LCO frames too.",
+        "baselines but the first SEP are fitted on the training share; on LCO frames the box is fitted on the frames "
+        f"themselves. {COMPARED}",
         "",
-        f"At the operating threshold ({row.threshold:.2f}), int8, on frames that are not for choosing it: "
+        f"At the operating threshold ({row.threshold:.2f}), int8. {_about_threshold(row)}: "
         + "; ".join(_operating(NAMES[name], row.int8[name]) for name in NAMES if name in row.int8)
         + ".",
     ]
     return lines
+
+
+def _about_threshold(row: DetectorRow) -> str:
+    if row.chosen_on == "half":
+        return "It was chosen on other frames than these"
+    return (
+        "An earlier version chose it on all of these frames but LCO's, within limits on false detections, so these "
+        "figures may be better than those of other frames"
+    )
 
 
 def _manifest_lines(manifest: Manifest) -> list[str]:
@@ -119,7 +133,8 @@ def summary() -> str:
     shares = [f"{getattr(test, key):.2f}{interval_text(_interval(test, key), 2)}" for key in keys]
     text = (
         f"The classifier names {shares[0]} of {test.images} test images rightly by nine classes, {shares[1]} by four "
-        "groups. In brackets: 95 % intervals."
+        f"groups. In brackets: 95 % intervals. {COMPARED} The test images are a development set too. The detector has "
+        f"a threshold of {row.threshold:.2f}. {_about_threshold(row)}."
     )
     return "\n".join([*markdown_table(head, cells), "", text, ""])
 

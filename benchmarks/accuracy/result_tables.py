@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...models.classification_metrics import MIN_SUPPORT
+from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.classifier.recipe import SCRATCH
 from ...training.detector.fold_table import fold_table
@@ -190,16 +192,31 @@ def _report_search(found: dict[str, Any]) -> str:
 def _cross(saved: dict[str, Any]) -> str:
     found = SourceComparison.from_dict(saved)
     names = list(found.coarse_accuracy)
-    lines = ["Accuracy of the coarse group, over the groups that both sources have.\n"]
-    accuracies = [(trained, *(f"{row[name]:.3f}" for name in names)) for trained, row in found.coarse_accuracy.items()]
+    lines = [
+        "Accuracy of the coarse group, over the groups that both sources have, on the validation part; one seed.\n"
+    ]
+    accuracies = []
+    for trained, shares in found.coarse_accuracy.items():
+        totals = [sum(found.images[trained][name].values()) for name in names]
+        limits = [
+            wilson_interval(round(shares[name] * total), total) for name, total in zip(names, totals, strict=True)
+        ]
+        cells = [f"{shares[name]:.3f}{interval_text(limit)}" for name, limit in zip(names, limits, strict=True)]
+        accuracies.append((trained, *cells))
     lines += markdown_table(["trained on", *(f"on {name}" for name in names)], accuracies)
-    lines.append("\nRecall of each group (images); the sources define their classes slightly differently.\n")
+    lines.append(
+        f"\nRecall of each group of at least {MIN_SUPPORT} images (number of images); the sources define their classes "
+        "slightly differently.\n"
+    )
     groups = sorted({group for row in found.recall.values() for recall in row.values() for group in recall})
     recalls = []
     for trained, row in found.recall.items():
         for measured, recall in row.items():
             count = found.images[trained][measured]
-            cells = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
+            cells = [
+                f"{recall[group]:.2f} ({count[group]})" if group in recall and count[group] >= MIN_SUPPORT else ""
+                for group in groups
+            ]
             recalls.append((trained, measured, *cells))
     return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
 

@@ -5,6 +5,7 @@ It is, for example, ``training/RESULTS.md``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from .classifier_results import read_results
 from .detector_page import detector_page
 from .raw_results import raw_page
 from .records.classification import SourceScores, StudyResult
+from .records.evaluation import ExpertCounts
 from .result_tables import saved_tables
 
 TITLES = {
@@ -32,7 +34,7 @@ TITLES = {
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "nano": "ours, nano",
     "base": "ours, base",
-    "small_five": "ours, with the three above as teachers too",
+    "small_five": "ours, with further trained networks as teachers (not recorded which)",
 }
 HEAD = """# Results: classifiers, then detectors
 
@@ -43,7 +45,7 @@ of ours were compared on it: it is a development set. Mean and standard deviatio
 95 % interval over images (shares: Wilson; macro F1: by drawing images with replacement). With this number of images,
 differences below three points are noise. So is a calibration error (ECE) that is not larger than that of perfect
 probabilities on the same number of images ("by chance"). The macro F1 of a source is shown where its rarest class has
-at least 10 images.
+at least 10 images. A setting that was not recorded is empty.
 """
 
 
@@ -130,12 +132,14 @@ def _experts(rows: list[Row]) -> list[str]:
     for title, kind, group in rows:
         found = [counts for result in group if (counts := result.scores[kind].within_experts)]
         if found:
-            images, right, within = (sum(getattr(row, key) for row in found) for key in ("images", "right", "within"))
-            shares = (
-                f"{count / images:.3f}{interval_text(wilson_interval(count, images))}" for count in (right, within)
-            )
-            errors = f"{within - right} of {images - right}"
-            lines.append(markdown_row([title, str(images), *shares, errors]))
+            # The seeds saw the same images: their counts may not be added up for an interval.
+            images = found[0].images
+            shares = [_share_of(found, key) for key in ("right", "within")]
+            errors = [
+                np.mean([row.within - row.right for row in found]),
+                np.mean([row.images - row.right for row in found]),
+            ]
+            lines.append(markdown_row([title, str(images), *shares, " of ".join(f"{mean:.0f}" for mean in errors)]))
     if not lines:
         return []
     about = (
@@ -144,6 +148,14 @@ def _experts(rows: list[Row]) -> list[str]:
     )
     head = ("EFIGI images", "accuracy", "within the experts' interval", "errors within it")
     return [about, _head(*head), *lines]
+
+
+def _share_of(counts: Sequence[ExpertCounts], key: str) -> str:
+    """Return a share with its interval, or the mean and deviation over seeds."""
+    shares = [getattr(row, key) / row.images for row in counts]
+    if len(shares) == 1:
+        return f"{shares[0]:.3f}{interval_text(wilson_interval(getattr(counts[0], key), counts[0].images))}"
+    return f"{np.mean(shares):.3f} ± {np.std(shares, ddof=1):.3f}"
 
 
 def _recalls(rows: list[Row]) -> list[str]:

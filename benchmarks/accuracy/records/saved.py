@@ -66,6 +66,8 @@ class DetectorRow:
             not recorded.
         rule: how detections of ignored objects are recognised, see `detector_results.RULE`; None for the first rule.
         bundle: hash of the bundle; None where not recorded.
+        started_from: initial weights of the training; None where not recorded.
+        ungated: whether the bundle was made although a gate of its export failed; None where not recorded.
     """
 
     name: str
@@ -84,6 +86,8 @@ class DetectorRow:
     chosen_on: str | None = None
     rule: str | None = None
     bundle: str | None = None
+    started_from: str | None = None
+    ungated: bool | None = None
 
     def variant(self, name: str) -> BySituation:
         """Return the metrics of ``fp32`` or ``int8``."""

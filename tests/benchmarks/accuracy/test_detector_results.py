@@ -3,13 +3,22 @@
 And the page of them.
 """
 
+import copy
 import json
 import logging
+import re
 import shutil
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.detector_page import detector_page
-from galaxy_edge.benchmarks.accuracy.detector_results import FILE, evaluate_again, evaluate_detectors, read_saved
+from galaxy_edge.benchmarks.accuracy.detector_results import (
+    FILE,
+    RULE,
+    evaluate_again,
+    evaluate_detectors,
+    initial_weights,
+    read_saved,
+)
 from galaxy_edge.benchmarks.accuracy.results_page import page
 from galaxy_edge.models import intervals
 from galaxy_edge.models.bundle import Bundle
@@ -166,6 +175,33 @@ def test_another_size_is_added_later_without_latency(run, tmp_path):
     page = "\n".join(detector_page(results))
     size = next(line for line in page.splitlines() if line.startswith("| larger | "))
     assert "| | |" in size and "| larger, int8 | " in page and "budget" not in page
+
+
+def test_page_tells_what_a_comparison_depends_on(tmp_path):
+    """Initial weights, failed gates, and numbers of objects that differ."""
+    saved = json.loads((ROOT / "training" / "results" / FILE).read_text())
+    first = next(row for row in saved["detectors"] if row.get("rule") == RULE)
+    second = copy.deepcopy(first) | {"name": "forced", "started_from": "backbone.npz", "ungated": True}
+    for variant in ("fp32", "int8"):
+        second[variant]["composed"]["boxes"] = 7
+    write_json(tmp_path / FILE, saved | {"detectors": [first]})
+    assert "a gate failed" not in "\n".join(detector_page(tmp_path))
+    write_json(tmp_path / FILE, saved | {"detectors": [first, second]})
+    text = "\n".join(detector_page(tmp_path))
+    assert "Exported although a gate failed, int8 having lost too much: forced." in text
+    assert re.search(r"\| forced \|.*\| 1 \| backbone.npz \|", text)
+    assert text.count("| frames / galaxies, from here |") == 2 and " / 7 |" in text  # AR@1 is not of such frames
+
+
+@pytest.mark.parametrize(("settings", "start"), [
+    ({}, None),
+    ({"seed": 1}, "random"),
+    ({"seed": 1, "imitate": "net.npz"}, "random, imitating net.npz"),
+    ({"seed": 1, "weights": "net.npz"}, "net.npz"),
+    ({"seed": 1, "weights": "fp32.tflite", "imitate": None}, "an exported detector"),
+])  # fmt: skip
+def test_initial_weights_are_recorded(settings, start):
+    assert initial_weights(settings) == start
 
 
 def test_saved_results_are_kept_to_the_byte(tmp_path):

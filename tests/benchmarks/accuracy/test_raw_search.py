@@ -122,10 +122,11 @@ def test_the_page_of_results_shows_what_was_saved(result, tmp_path):
              "frames_without_galaxy": 0, "false_without_galaxy": 0}  # fmt: skip
     night["galaxies"] = {"M94": {"frames": 20, "found": 19, "share": 0.95, "interval": [0.76, 0.99]}}
     (tmp_path / "raw-night.json").write_text(
-        json.dumps({"folder": "night", "depths": [{"depth": 8, **night}], "unknown": 0})
+        json.dumps({"folder": "night", "depths": [{"depth": depth, **night} for depth in (1, 8)], "unknown": 0})
     )
     for text in ("\n".join(raw_page(tmp_path)), "\n".join(raw_readme_lines(tmp_path))):
-        assert "| 8 | M94 | 20 | 19 | 0.95 [0.76, 0.99] | 0.050 [0.001, 0.280] |" in text
+        assert "| 1 | M94 | 20 | 19 | 0.95 [0.76, 0.99] | 0.050 [0.001, 0.280] |" in text
+        assert "| 8 | M94 | 20 | 19 | 0.95 | 0.050 |" in text and "Stacks overlap" in text
         assert "| 2 and more |" in text and "5 raw exposures" in text
 
 
