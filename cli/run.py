@@ -95,8 +95,8 @@ view_options = option_group(
     click.option(
         "--tiles", type=TILES, metavar="auto|NxM|off",
         help="Process tiles in addition to the whole frame: around extended light in frames with a side of more than "
-        "three times the network's input (auto), or N columns x M rows of overlapping tiles. Default: the device "
-        "profile's.",
+        "three times the network's input, or, if raw, of more than the input (auto), or N columns x M rows of "
+        "overlapping tiles. Default: the device profile's.",
     ),
     click.option(
         "--stretch", type=STRETCH, default="auto", show_default=True,

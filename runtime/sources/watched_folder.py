@@ -76,11 +76,13 @@ class WatchedFolderSource:
         poll_seconds: float = POLL_SECONDS,
         development: Development | None = None,
     ) -> None:
-        self.name = printable_name(f"watch:{folder if folder.is_dir() else redact_credentials(str(folder))}")
+        # A folder that this user may not see yet is waited for; tests of pathlib would raise PermissionError.
+        exists, is_folder = os.path.exists(folder), os.path.isdir(folder)
+        self.name = printable_name(f"watch:{folder if is_folder else redact_credentials(str(folder))}")
         self.bad = 0
         self.reopened = 0
         self._folder, self._out, self._poll = folder, out and out.resolve(), poll_seconds
-        if folder.exists() and not folder.is_dir():
+        if exists and not is_folder:
             raise UsageError(f"'{folder}' is not a folder: watch:FOLDER needs one")
         if self._out == folder.resolve():
             raise UsageError(f"'{folder}' cannot be source and output folder at once: name another --out")

@@ -22,7 +22,7 @@ RUN_HERE = ("night-report.md", "sky-objects.md", "models.md", "doctor.md", "serv
 """Pages of which each command without a reason in `NOT_RUN` is run here."""
 NOT_RUN = {
     r"/dev/video|picamera2": "needs a camera; stand-ins in tests/runtime/sources",
-    r"^(sudo )?(make|apt) ": "installs; tests/test_device_install.py and .ci/run",
+    r"^(sudo )?(make|apt) |deploy\.debian": "installs; tests/test_device_install.py and .ci/run",
     r"^(pip|pipx|uv) ": "needs a network",
     r"^(podman|docker) ": "needs a container engine",
     r" (wheelhouse|deploy) ": "needs devices; tests/devices with an sshd of its own",

@@ -177,6 +177,29 @@ def test_folder_that_vanishes_is_waited_for(tmp_path, caplog):
     assert caplog.text.count("waiting for it to come back") == 1 and caplog.text.count("is back") == 1
 
 
+def test_folder_that_may_not_be_entered_is_waited_for(tmp_path, caplog):
+    """A folder below another user's home is unreadable until somebody opens it."""
+    closed, user = tmp_path / "home", os.geteuid()
+    write(closed / "share" / "a.png")
+    closed.chmod(0)
+    if user == 0:
+        os.seteuid(65534)  # root may enter every folder
+
+    def open_it():
+        time.sleep(10 * POLL)
+        os.seteuid(user)
+        closed.chmod(0o755)
+
+    opener = threading.Thread(target=open_it)
+    opener.start()
+    try:
+        source = WatchedFolderSource(closed / "share", poll_seconds=POLL)
+        assert next_names(source, 1) == ["a.png"]
+    finally:
+        opener.join()
+    assert "cannot be read (Permission denied); waiting for it to come back" in caplog.text
+
+
 def test_later_run_resumes_after_the_processed_frames(tmp_path):
     """A restart in the middle of the night processes no frame twice and omits none."""
     folder, out = tmp_path / "frames", tmp_path / "out"
