@@ -25,9 +25,9 @@ from .instructions import count_networks
 RESULTS = Path("training/results")
 CLASSIFIERS = {"nano": "nano-seed1.json", "small": "telescopes-seed1.json", "base": "base-seed1.json"}
 DETECTORS = {
-    "nano": "ours, nano (continued from small)",
+    "nano": "ours, nano",
     "small": "ours, shipped",
-    "base": "ours, base (continued from small)",
+    "base": "ours, base",
 }
 PROCESSORS = ("cortex-a72", "cortex-a76")
 
