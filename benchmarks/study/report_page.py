@@ -141,13 +141,23 @@ def _balance(_: Found, results: Path) -> list[str]:
     ]
 
 
+def _alike(found: Found, names: Mapping[str, str]) -> str:
+    """Say whether networks of a table were trained alike, as far as recorded."""
+    groups = [found[name] for name in names if name in found]
+    if len(groups) < 2:
+        return ""
+    ways = {tuple(group[0].recipe(key) for key in ("balance", "epochs")) for group in groups}
+    if len(ways) > 1:
+        return "The rows differ in their balance or number of epochs too: the difference is not that of dropout alone."
+    return "The rows were trained alike, for few epochs; compare their difference with what the seeds change."
+
+
 def _scratch(found: Found, results: Path) -> list[str]:
     names = {"scratch": "best from scratch: dropout, batch normalisation", "batch_norm": "the same without dropout"}
     return [
         "*Report.* The bigger network with dropout and batch normalisation is the best of seven combinations.\n",
         *_networks(found, names),
-        "\nThe two rows differ in their balance and their number of epochs too: the difference is not that of dropout "
-        "alone. The next list compares networks that were trained alike.\n",
+        f"\n{_alike(found, names)}\n",
         _order(results, "scratch") + "\n",
         "*Why.* We have a quarter of the images, and two sources. The report's kind of network uses the sources' "
         "colours as a shortcut: it loses far more with normalised levels than ours (RESULTS, 'No shortcut').",

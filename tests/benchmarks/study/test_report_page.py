@@ -43,6 +43,27 @@ def test_scores_and_tables_are_those_of_the_files(tmp_path):
     assert "50 test images" in text
 
 
+@pytest.mark.parametrize(
+    ("epochs", "text"), [(20, "The rows were trained alike"), (60, "differ in their balance or number of epochs")]
+)
+def test_rows_that_were_trained_differently_are_not_compared(epochs, text, tmp_path):
+    scores = {
+        "accuracy": 0.6,
+        "macro_f1": 0.5,
+        "coarse_accuracy": 0.9,
+        "ece": 0.03,
+        "images": 50,
+        "recall": {},
+        "sets": {},
+    }
+    for name, limit in (("scratch", 20), ("batch_norm", epochs)):
+        result = {"name": name, "seed": 1, "split": "x", "images": 50, "macs": 1, "parameters": 1, "weights": [1.0],
+                  "recipes": [{"balance": "partial", "epochs": limit}], "float": scores}  # fmt: skip
+        (tmp_path / f"{name}-seed1.json").write_text(json.dumps(result))
+        assert ("trained alike" in report_page(tmp_path)) == (name == "batch_norm" and epochs == 20)
+    assert text in report_page(tmp_path)
+
+
 def test_the_best_trial_of_the_search_is_stated(tmp_path):
     """By accuracy, which the search maximises.
 
