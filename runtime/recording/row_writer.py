@@ -185,7 +185,6 @@ class RowWriter:
         if self.must_end or not (reason := self.folder.why_moved() or self.damaged):
             return
         path = self.folder.path
-        self.moved = reason
         try:
             try:
                 self.folder.close()
@@ -200,6 +199,7 @@ class RowWriter:
                          path, reason)  # fmt: skip
         except (OSError, UsageError) as error:
             self.must_end = RunFailure(f"the run has ended, because {reason}: {error}")
+        self.moved = reason  # last, so that it is known by then whether the run must end
 
     def _close(self) -> None:
         assert self._ending is not None

@@ -79,11 +79,12 @@ def _wait(output: OutputFolder) -> tuple[bool, bool]:
     """
     until = time.monotonic() + WAIT
     while time.monotonic() < until:
+        moved = output.writer.moved  # read first: a run that must end has failed by then
         try:
             output.writer.check()
         except RunFailure:
             return True, True
-        if output.writer.moved:
+        if moved:
             return True, False
         time.sleep(0.02)
     return False, False
