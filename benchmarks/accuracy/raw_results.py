@@ -22,11 +22,6 @@ Result = TypeVar("Result")
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
 NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
-NIGHT_LIMITS = (
-    "The detector is `galaxy-detector-raw`, another network than that of the tables above. This is one galaxy and one "
-    "telescope, and the skies of the first frames of its night were used in training: an example, not a measure for "
-    "other nights. Stacks overlap, so that they have no interval."
-)
 COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [95 %]")
 
 
@@ -36,7 +31,7 @@ def raw_page(results: Path) -> list[str]:
     parts = ["\n## Raw exposures\n"] if night or composites else []
     if night:
         parts += [
-            f"Single exposures and stacks with known targets, through the same pipeline as `run`. {NIGHT_LIMITS} A "
+            f"Single exposures and stacks with known targets, through the same pipeline as `run`. {_limits(night)} A "
             "galaxy is found if a box holds its centre within a quarter of its sides from its middle. "
             "`galaxy-edge eval night`:\n",
             *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
@@ -53,7 +48,7 @@ def raw_readme_lines(results: Path) -> list[str]:
     if night:
         lines += [
             "Raw exposures of a smart telescope with known targets, alone and stacked (`galaxy-edge eval night`). "
-            f"{NIGHT_LIMITS}",
+            f"{_limits(night)} The skies of the first frames of this night were used in training.",
             "",
             *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
             "",
@@ -62,6 +57,15 @@ def raw_readme_lines(results: Path) -> list[str]:
         rows = composite_rows(composites)
         lines += [composites_text(composites), "", *markdown_table(COMPOSITE_COLUMNS, rows), ""]
     return lines
+
+
+def _limits(night: NightResult) -> str:
+    names = sorted({name for depth in night.depths for name in depth.galaxies})
+    return (
+        "The detector is that of raw frames, `galaxy-detector-raw`, not that of the tables above. The frames are of "
+        f"one folder, with {', '.join(names) or 'no galaxy'}: an example, not a measure for other nights. Stacks "
+        "overlap, so that they have no interval."
+    )
 
 
 def composites_text(result: CompositesResult) -> str:

@@ -48,7 +48,7 @@ class Teacher:
     """A trained network that gives soft targets, see `load_teacher`.
 
     Attributes:
-        name: of its folder.
+        folder: the run folder or bundle.
         identity: hash of its weights.
         side: side of its input in pixels.
         classes: in the order of its outputs.
@@ -57,7 +57,7 @@ class Teacher:
         forward: computes logits (N, C) of images (N, side, side, 3) uint8.
     """
 
-    name: str
+    folder: Path
     identity: str
     side: int
     classes: tuple[str, ...]
@@ -103,7 +103,7 @@ def _run_teacher(run: Path) -> Teacher:
         raise RunError(f"{run} is not finished: train it to the end before it is a teacher")
     model = record.model
     return Teacher(
-        run.name,
+        run,
         network_hash(run),
         model["input"]["width"],
         tuple(model["classes"]),
@@ -122,7 +122,7 @@ def _exported_teacher(folder: Path) -> Teacher:
         return np.stack(logits) if logits else np.zeros((0, len(bundle.classes)), np.float32)
 
     return Teacher(
-        folder.name,
+        folder,
         bundle.hash,
         bundle.input_size[0],
         bundle.classes,
@@ -152,14 +152,14 @@ def average_soft_targets(
     for teacher in teachers:
         if teacher.split != split["hash"]:
             raise RunError(
-                f"{teacher.name} was trained on another split, perhaps on images that the student is evaluated on"
+                f"{teacher.folder} was trained on another split, perhaps on images that the student is evaluated on"
             )
         if teacher.classes != dataset.classes:
-            raise RunError(f"{teacher.name} has other classes than the data set: a teacher must have the same")
+            raise RunError(f"{teacher.folder} has other classes than the data set: a teacher must have the same")
     total = np.zeros((len(dataset), len(dataset.classes)))
     for number, teacher in enumerate(teachers):
         if report:
-            report({"label": f"predictions of {teacher.name}", "epoch": number + 1, "epochs": len(teachers)})
+            report({"label": f"predictions of {teacher.folder.name}", "epoch": number + 1, "epochs": len(teachers)})
         total += teacher.soft_targets(dataset)
     return _within_groups(total, dataset)
 

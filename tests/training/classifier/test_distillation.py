@@ -156,7 +156,7 @@ def test_unsuitable_teachers_are_refused(tmp_path, changes, message):
 def test_exported_classifier_teaches_with_its_float_network():
     folder = shipped_folder() / "galaxy-classifier"
     teacher = load_teacher(folder)
-    assert (teacher.name, teacher.side, teacher.classes) == ("galaxy-classifier", 69, CLASSES)
+    assert (teacher.folder, teacher.side, teacher.classes) == (folder, 69, CLASSES)
     assert teacher.split == Bundle.load(folder, "classify").manifest.data.split["hash"]
     galaxies = make_dataset(range(3), ["spiral"], size=69)
     found = average_soft_targets([teacher], galaxies, {"hash": teacher.split})
