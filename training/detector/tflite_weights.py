@@ -30,8 +30,8 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     """Load the float32 TFLite file of an exported detector into its network.
 
     The network is of `networks.build_network`, with MobileNet blocks and an FPN. Pyramid levels above those of the file
-    start as copies of its last one, with small features. Blocks that the file has more than the network at the end of
-    the last stage are left out.
+    start as copies of its last one, with small features. Blocks that the file has more than the network at the end of a
+    stage are left out.
 
     Args:
         model: of the same settings but for the input's size, more levels and fewer blocks, with random weights.
@@ -118,17 +118,22 @@ def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> 
 
     The result is id of a normalisation -> scale and shift.
     """
-    # The last convolution feeds no level, so that files lack it.
-    pairs = [pair for block in model.backbone.layers for pair in _convolutions(block)][:-1]
-    used, surplus = backbone[: len(pairs)], backbone[len(pairs) :]
-    if len(used) < len(pairs):
-        raise ValueError("it has fewer convolutions than the network")
-    if surplus and not _are_residual_blocks(surplus, used[-1][0].shape[3]):
-        raise ValueError("it has more convolutions than the network")
     affine = {}
-    for (layer, norm), (kernel, bias) in zip(pairs, used, strict=True):
-        layer.set_weights([kernel])
-        affine[id(norm)] = (np.ones_like(bias), bias)
+    # The last convolution feeds no level, so that files lack it.
+    layers = [(block, _convolutions(block)) for block in model.backbone.layers]
+    *layers, _ = [(block, pairs) for block, pairs in layers if pairs]
+    remaining = list(backbone)
+    for block, pairs in layers:
+        if type(block).__name__ == "Conv2DBNBlock":  # begins a stage
+            remaining = _without_residual_blocks(remaining)
+        if len(remaining) < len(pairs):
+            raise ValueError("it has fewer convolutions than the network")
+        for (layer, norm), (kernel, bias) in zip(pairs, remaining, strict=False):
+            layer.set_weights([kernel])
+            affine[id(norm)] = (np.ones_like(bias), bias)
+        remaining = remaining[len(pairs) :]
+    if _without_residual_blocks(remaining):
+        raise ValueError("it has more convolutions than the network")
     return affine
 
 
@@ -143,15 +148,17 @@ def _convolutions(block: Any) -> list[tuple[Any, Any]]:
     return []
 
 
-def _are_residual_blocks(convolutions: list[tuple[np.ndarray, np.ndarray]], channels: int) -> bool:
-    """Return whether convolutions are inverted bottlenecks of the last stage.
+def _without_residual_blocks(convolutions: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Leave out the inverted bottlenecks that convolutions begin with.
 
     Their results are added to their inputs, so that a network without them is nearly the same.
     """
-    blocks = (convolutions[start : start + 3] for start in range(0, len(convolutions), 3))
-    return all(
-        len(block) == 3 and block[0][0].shape[2] == channels and block[2][0].shape[3] == channels for block in blocks
-    )
+    while len(convolutions) >= 3:
+        (expand, _), _, (project, _) = convolutions[:3]
+        if expand.shape[:2] != (1, 1) or project.shape[:2] != (1, 1) or expand.shape[2] != project.shape[3]:
+            break
+        convolutions = convolutions[3:]
+    return convolutions
 
 
 def _unfolded(named: dict[str, Any], level: str) -> tuple[np.ndarray, np.ndarray]:
