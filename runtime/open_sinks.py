@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
 from .pipeline.sink import ClosedAfter, Sink, SinkGroup
 from .recording.output_folder import OutputFolder
-from .run_config import MqttConfig, RunConfig, WatchConfig
+from .run_config import MqttConfig, RunConfig, SkyConfig, WatchConfig
 from .system.stop_deadline import END_SECONDS
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .watch.sink import WatchSink
     from .watch.store import Listener
     from .web.sink import WebSink
+
+logger = logging.getLogger(__name__)
 
 
 def open_sinks(
@@ -88,8 +91,24 @@ def _add_messages(
     if config.notify:
         from .notify.sink import NotifySink
 
+        if config.notify.needs_positions:
+            _warn_without_solver(config.sky)
         notify = NotifySink(config.notify, output.info, output.writer.deadline)
         sinks.append(_informed(notify, notify.candidate, watch, output))
+
+
+def _warn_without_solver(sky: SkyConfig) -> None:
+    """Warn that finds are notified only in frames whose header has a position."""
+    from ..sky.solvers.table import INSTALL, usable_solvers, why_none
+
+    if sky.solve and usable_solvers():
+        return
+    reason = f"{why_none()} ({INSTALL})" if sky.solve else "frames are not solved (--no-solve)"
+    logger.warning(
+        "notifications of known, new or named objects need positions on the sky, and %s: "
+        "only finds in frames whose header has a position are notified",
+        reason,
+    )
 
 
 def _informed(sink: Sink, listener: Listener, watch: WatchSink | None, output: OutputFolder) -> Sink:

@@ -20,7 +20,7 @@ from ..options import FILE, FOLDER, PROFILE
     help="The device's Python: 3.11 on Debian 12 (bookworm), 3.12 on Ubuntu 24.04, 3.13 on Debian 13 (trixie).",
 )
 @click.option(
-    "--extras", default="mqtt,serve,sign", show_default=True, help="Extras to include, e.g. fits; '' for none."
+    "--extras", default="mqtt,notify,raw,serve,sign,sky", show_default=True, help="Extras to include; '' for none."
 )
 @click.option("--wheel", type=FILE, help="Wheel of galaxy-edge; default: made from this installation.")
 @click.option("--find-links", type=FOLDER, help="Folder with wheels to choose from, instead of the package index.")

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 PYTHONS = {"3.11": (2, 36), "3.12": (2, 39), "3.13": (2, 41)}
 """Versions of Python, and the C library of the system that has each: Debian 12, Ubuntu 24.04, Debian 13."""
 PINS = ROOT / "constraints" / "device-extras.txt"
-DEFAULT_EXTRAS = ("mqtt", "serve", "sign")
+DEFAULT_EXTRAS = ("mqtt", "notify", "raw", "serve", "sign", "sky")
+"""What `run` can use, but for another engine; ``sky`` brings ``fits``."""
 _OLDEST_GLIBC = 17
 
 

@@ -23,7 +23,9 @@ REQUIRED = {"ai_edge_litert.interpreter": "ai-edge-litert", "click": "click", "n
 EXTRAS = {
     "fits": ("astropy.io.fits", "astropy", "FITS files"),
     "raw": ("rawpy", "rawpy", "DNG files"),
+    "catalogue": ("pyongc", "pyongc", "names of objects on the sky"),
     "mqtt": ("paho.mqtt.client", "paho-mqtt", "--mqtt"),
+    "notify": ("apprise", "apprise", "--notify"),
     "serve": ("uvicorn", "fastapi", "--serve"),
     "sign": ("cryptography", "cryptography", "--require-signature"),
     "onnx": ("onnxruntime", "onnxruntime", "--engine onnxruntime"),

@@ -38,6 +38,11 @@ class NotifyConfig:
     again: float = 43_200.0
     settle: float = 5.0
 
+    @property
+    def needs_positions(self) -> bool:
+        """Whether only finds at a known position on the sky can match."""
+        return self.which != "all" or bool(self.names)
+
     def __post_init__(self) -> None:
         for url in self.urls:
             parse_service_scheme(url)

@@ -5,9 +5,10 @@ import platform
 import sys
 
 import pytest
+from galaxy_edge.cli.remote.wheelhouse import wheelhouse
 from galaxy_edge.devices.deploy import own_wheel
 from galaxy_edge.devices.deploy.connection import check_host
-from galaxy_edge.devices.deploy.download import make_wheelhouse, pinned_hashes, platform_tags
+from galaxy_edge.devices.deploy.download import DEFAULT_EXTRAS, make_wheelhouse, pinned_hashes, platform_tags
 from galaxy_edge.devices.deploy.wheelhouse import WheelhouseError, load_wheelhouse
 from galaxy_edge.devices.profile import load_profile
 from galaxy_edge.errors import UsageError
@@ -25,6 +26,11 @@ def test_a_wheelhouse_is_made_and_read(tmp_path):
     assert (made.version, made.platform) == ("1.0", "aarch64, Python 3.13")
     assert {item.name for item in made.wheels} == {"galaxy-edge", "pip"}
     assert "galaxy-edge==1.0 --hash=sha256:" in made.requirements
+
+
+def test_the_command_and_the_function_have_the_same_default():
+    option = next(option for option in wheelhouse.params if option.name == "extras")
+    assert option.default == ",".join(DEFAULT_EXTRAS)
 
 
 def test_a_wheel_that_is_missing_is_named_with_its_platform(tmp_path):

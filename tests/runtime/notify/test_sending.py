@@ -156,3 +156,15 @@ def test_run_notifies_of_finds_of_its_rules(server, tmp_path):
     assert done.returncode == 0 and "secret" not in done.stdout + done.stderr, done.stderr
     assert server.received and "piral" in json.loads(server.received[0][2])["message"]
     assert not any(b"secret@" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("rule", "warns"), [(("--notify-which", "known"), True), (("--notify-name", "M 94"), True), ((), False)]
+)
+def test_rules_that_need_positions_warn_where_nothing_is_solved(server, tmp_path, rule, warns):
+    done = galaxy_edge_in_process(
+        "run", "--camera", "demo", "--max-frames", "2", "--no-report", "--no-solve", "--out", tmp_path / "out",
+        "--notify", f"json://{server.address}/hook", *rule,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ("need positions on the sky, and frames are not solved (--no-solve)" in done.stderr) == warns
