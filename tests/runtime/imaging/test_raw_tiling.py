@@ -5,15 +5,24 @@ Stars alone need next to none, however wide they are, and galaxies are inside.
 
 import datetime
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.raw.extended_sources import extended_sources, windows_around
 from galaxy_edge.models.raw.front_end import develop, linear_planes
 from galaxy_edge.models.raw.stretch import Stretch
 from galaxy_edge.runtime.frame import Frame
 from galaxy_edge.runtime.imaging.developed import stretch_of
 from galaxy_edge.runtime.imaging.tiling import TileSelector
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.inference.raw_detector import RawDetector
+from galaxy_edge.runtime.pipeline.stages import FrameProcessor, ViewOptions
+from galaxy_edge.runtime.pipeline.tasks import FrameTask
+
+SIZES = Path(__file__).parents[3] / "models" / "more_sizes"
 
 
 def raw_frame(galaxies=(), width=960, height=540, fwhm=1.9, wings=False):
@@ -53,6 +62,23 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
     assert views[0].tolist() == [0, 0, 960, 540] and np.array_equal(views[1:], windows)
     for x, y in ((300, 200), (700, 380)):
         assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
+
+
+@pytest.mark.parametrize("size", ["nano", "base"])
+def test_tiles_have_the_size_of_the_input_of_the_detector_of_raw_frames(size):
+    """The other detector's input may be larger or smaller: 160 and 320 pixels here."""
+    processor = FrameProcessor(
+        Detector(Bundle.load(SIZES / size / "galaxy-detector")),
+        Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
+        False,
+        ViewOptions(tiles="auto"),
+        load_raw_detector=lambda: RawDetector(Bundle.load(shipped_bundle_path("galaxy-detector-raw"))),
+    )
+    task = FrameTask(raw_frame([(300, 200, 14, 60), (700, 380, 8, 150)]))
+    processor.preprocess(task)
+    side = min(processor.raw_detector.bundle.input_size)
+    windows = windows_around(extended_sources(task.frame.pixels, Stretch()), 960, 540, side)
+    assert np.array_equal(task.views[1:], windows)
 
 
 def test_small_raw_frames_have_windows_too():
