@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.errors import ImageError
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.images.development import Development, develop_planes
 from galaxy_edge.models.raw.stretch import Stretch
+from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.recording.retention import RetainedFiles
 from galaxy_edge.runtime.session import RunConfig, Session
 from galaxy_edge.runtime.sources.open_source import open_source
@@ -149,7 +151,8 @@ def test_inputs_of_the_network_are_written_exactly(tmp_path):
     names = sorted(path.name for path in (tmp_path / "out" / "inputs").iterdir())
     assert names[0] == "0001-000000-00.png" and len(names) == 3
     saved = cv2.imread(str(tmp_path / "out" / "inputs" / names[0]))[..., ::-1]
-    assert np.array_equal(saved, session.detector.preprocess(frames[0].pixels).batch[0])
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector-raw")))
+    assert np.array_equal(saved, detector.preprocess(frames[0].pixels).batch[0])
     retained = RetainedFiles(tmp_path / "out")
     retained.scan()
     assert all(f"inputs/{name}" in retained for name in names)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.images.decoder import decode_image
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
@@ -179,10 +180,9 @@ def test_switch_shows_what_the_network_sees(page, live):
     page.tap("#inputs")
     wait(page, "document.getElementById('inputs').getAttribute('aria-pressed') == 'true'")
     live.until(lambda: live.controls.show_inputs)
-    wait(
-        page,
-        "document.getElementById('view').naturalWidth == 224 && document.getElementById('view').naturalHeight == 224",
-    )
+    width, height = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").input_size
+    view = "document.getElementById('view')"
+    wait(page, f"{view}.naturalWidth == {width} && {view}.naturalHeight == {height}")
     assert "network" in page.locator("#view").get_attribute("alt")
     page.tap("#inputs")
     wait(page, "document.getElementById('view').naturalWidth == 640")

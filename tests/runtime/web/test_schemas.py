@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.web.access_control import PUBLIC_PATHS
 from galaxy_edge.runtime.web.preview import Preview
@@ -43,7 +44,8 @@ def test_controls_change_the_run(live):
     The answer holds the new values.
     """
     before = live.json("/api/controls")
-    own = pytest.approx(0.47, abs=0.1)
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect")
+    own = pytest.approx(bundle.manifest.detector_decode.score_threshold, abs=1e-4)
     assert before == {
         "paused": False, "min_score": own, "stack": None, "show_inputs": False, "default_min_score": own,
     }  # fmt: skip
