@@ -23,7 +23,7 @@ def _blocks(counts: Sequence[int]) -> list[tuple[Any, ...]]:
     """Return the backbone's blocks, as rows of the library's table of networks."""
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
     for (channels, expansion), count in zip(_STAGES, counts, strict=True):
-        rows.append(("convbn", 3, 2, channels, None, False))
+        rows.append(("convbn", 3, 2, channels, None, not count))
         rows += [
             ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
         ]

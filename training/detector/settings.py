@@ -23,7 +23,7 @@ class DetectorSettings:
         seed: of weights, split and scenes.
         size: side of the input in pixels, a multiple of 32.
         width: factor of the MobileNet's channels; not used by EfficientNet.
-        stage_blocks: inverted bottlenecks of ``quick`` in its stages of stride 8, 16 and 32, at least one each.
+        stage_blocks: inverted bottlenecks of ``quick`` in its stages of stride 8, 16 and 32.
         fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
         repeats: number of passes of a BiFPN.
         min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
@@ -107,8 +107,8 @@ class DetectorSettings:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
         if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:
             raise ValueError(f"folds must be 0, or at least 2 with 0 <= fold < folds, not {self.folds} and {self.fold}")
-        if len(self.stage_blocks) != 3 or min(self.stage_blocks) < 1:
-            raise ValueError(f"stage_blocks must be three numbers of at least 1, not {self.stage_blocks}")
+        if len(self.stage_blocks) != 3 or min(self.stage_blocks) < 0:
+            raise ValueError(f"stage_blocks must be three numbers of at least 0, not {self.stage_blocks}")
         if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
             raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
 

@@ -96,14 +96,16 @@ def test_efficientdet_has_an_output_per_anchor_where_sides_are_rounded_up():
 
 
 @pytest.mark.slow
-def test_quick_network_has_an_output_per_anchor_and_rejects_other_weights(tmp_path):
+@pytest.mark.parametrize("blocks", [(1, 3, 4), (1, 2, 0), (0, 0, 0)])
+def test_quick_network_has_an_output_per_anchor_and_rejects_other_weights(tmp_path, blocks):
     """Its backbone is not MobileNetV2, whose weights must not be loaded partially."""
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training.detector import networks as ssd
     from galaxy_edge.training.mobilenet.folded import WeightsError
     from galaxy_edge.training.mobilenet.pretrained_weights import load_backbone
 
-    settings = DetectorSettings(**PRESETS["quick"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
+    changes = {"size": 64, "width": 0.25, "fpn_filters": 16, "stage_blocks": blocks}
+    settings = DetectorSettings(**PRESETS["quick"] | changes)
     model = ssd.build_network(settings)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     features = model.backbone(images.astype(np.float32), training=False)

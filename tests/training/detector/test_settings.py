@@ -24,6 +24,7 @@ from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
         ({"deep_fields": 1.5}, "deep_fields must be in 0..1"),
         ({"hard_share": 0.1}, "--hard-share needs --teacher"),
         ({"stage_blocks": (1, 3)}, "stage_blocks must be three numbers"),
+        ({"stage_blocks": (1, -1, 1)}, "of at least 0"),
         ({"folds": 3, "fold": 3}, "fold < folds"),
     ],
 )
