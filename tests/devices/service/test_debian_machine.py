@@ -124,7 +124,7 @@ def test_the_package_runs_in_a_fresh_debian(root):
     )
     assert any(json.loads(line)["detections"] for line in output.splitlines())
     for module in ("astropy.io.fits", "rawpy", "pyongc.ongc", "apprise", "paho.mqtt.client", "uvicorn", "cryptography"):
-        run("chroot", root, "/usr/lib/galaxy-edge/bin/python", "-c", f"import {module}")
+        run("chroot", root, "/usr/lib/galaxy-edge/bin/python3", "-c", f"import {module}")
     assert not run("chroot", root, "dpkg", "--verify", "galaxy-edge")
     assert list(root.glob("usr/lib/galaxy-edge/lib/python3.11/site-packages/galaxy_edge/__pycache__/*.pyc"))
 
