@@ -153,7 +153,9 @@ def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
     scenes = f" on {found['images']} scenes each" if "images" in found else ""
     about = (
         f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
-        f"({found['pruned']} of them pruned) that no other beats in both {space.score[1]} on validation and cost."
+        f"({found['pruned']} of them pruned) that no other beats in both {space.score[1]} on validation and cost. "
+        "Each was trained once, with one seed, and not until convergence: the scores rank designs by how fast they "
+        "learn, and small differences are noise."
     )
     results = [front.TrialResult.from_dict(values, space.score[0]) for values in found["front"]]
     return f"{about}\n\n{front.table(results, space)}"
