@@ -147,7 +147,7 @@ def _search_all(
 
     Return them with its detections, and their `summed_superpixels`.
     """
-    tiles = TileSelector("auto", detector.bundle.input_size[0])
+    tiles = TileSelector("auto")
     searched, images = [], []
     for done, (frame, truth) in enumerate(frames):
         progress(done, total)

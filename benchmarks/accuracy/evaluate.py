@@ -146,7 +146,7 @@ def evaluate_variants(
     if held_out:
         samples = held_out_samples(samples, [bundle], data)
     detectors = [Detector(bundle, name, engine, threads, min_score=MIN_EVALUATED_SCORE) for name in variants]
-    selector = TileSelector(tiles, min(bundle.input_size))
+    selector = TileSelector(tiles)
     evaluated: dict[str, list[EvaluatedScene]] = {}
     # Separately, so that the scenes of the bundle's own sets are those of its run whatever else there is.
     shares = [[sample for sample in samples if (sample.set in own) == of_run] for of_run in (True, False)]
@@ -187,7 +187,7 @@ class EvaluatedScene(NamedTuple):
 def _find(detector: Detector, image: np.ndarray, selector: TileSelector) -> Detections:
     """Find galaxies in an image and its tiles, as in a run."""
     stretch = detector.bundle.stretch
-    views, found = selector.select(image, stretch), []
+    views, found = selector.select(image, min(detector.bundle.input_size), stretch), []
     for number, (x0, y0, x1, y1) in enumerate(views):
         model_input = detector.preprocess(np.ascontiguousarray(image[y0:y1, x0:x1]))
         found.append(detector.decode(detector.infer(model_input), model_input, number > 0))

@@ -44,7 +44,7 @@ def search(detector: RawDetector, tiles: TileSelector, frame: RawFrame) -> tuple
     """
     stretch = detector.bundle.stretch
     pixels = develop_image(frame.mosaic, frame.pattern, Development(stretch=stretch)).pixels
-    views = tiles.select(pixels, stretch)
+    views = tiles.select(pixels, min(detector.bundle.input_size), stretch)
     found = []
     for number, (x0, y0, x1, y1) in enumerate(views):
         model_input = detector.preprocess(pixels[y0:y1, x0:x1])

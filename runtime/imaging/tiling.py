@@ -54,22 +54,21 @@ class TileSelector:
     Args:
         text: ``off``, ``auto`` or columns x rows, e.g. ``3x2``. ``auto`` selects tiles around extended light in frames
             whose longer side exceeds `MIN_INPUTS` sides of the network's input (raw frames: `MIN_INPUTS_RAW`).
-        side: side of the network's input in pixels.
 
     Raises:
         UsageError: `text` is none of these.
     """
 
-    def __init__(self, text: str, side: int) -> None:
+    def __init__(self, text: str) -> None:
         self._grid = parse_grid(text)
         self._auto = text == "auto"
-        self._side = side
 
-    def select(self, pixels: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
+    def select(self, pixels: np.ndarray, side: int, stretch: Stretch | None = None) -> np.ndarray:
         """Select the parts of a frame: the whole frame, then tiles.
 
         Args:
             pixels: (H, W, 3) uint8 RGB.
+            side: side in pixels of the input of the network that the parts are for.
             stretch: with which they were developed from linear values; None for processed images. It selects the
                 method of finding extended light.
 
@@ -81,35 +80,36 @@ class TileSelector:
         if self._grid:
             return np.concatenate([frame_view, _grid(width, height, *self._grid)])
         limit = MIN_INPUTS if stretch is None else MIN_INPUTS_RAW
-        if not self._auto or max(width, height) <= limit * self._side:
+        if not self._auto or max(width, height) <= limit * side:
             return frame_view
         if stretch is not None:
             from ...models.raw.extended_sources import extended_sources, windows_around
 
-            tiles = windows_around(extended_sources(pixels, stretch), width, height, self._side)
+            tiles = windows_around(extended_sources(pixels, stretch), width, height, side)
         else:
-            tiles = self._around_light(pixels)
+            tiles = _around_light(pixels, side)
         return np.concatenate([frame_view, tiles])
 
-    def _around_light(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the nearest tile of a suitable size for each patch of extended light."""
-        height, width = pixels.shape[:2]
-        chosen = dict.fromkeys(
-            _tile_around(width, height, x, y, self._fitting(size))
-            for x, y, size in find_extended_light(pixels)
-            if self._fitting(size) < max(width, height)
-        )
-        return np.array(list(chosen)[:MAX_TILES], int).reshape(-1, 4)
 
-    def _fitting(self, size: float) -> int:
-        """Return the side of tiles for light of `size`.
+def _around_light(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return the nearest tile of a suitable size for each patch of extended light."""
+    height, width = pixels.shape[:2]
+    chosen = dict.fromkeys(
+        _tile_around(width, height, x, y, _fitting(side, size))
+        for x, y, size in find_extended_light(pixels)
+        if _fitting(side, size) < max(width, height)
+    )
+    return np.array(list(chosen)[:MAX_TILES], int).reshape(-1, 4)
 
-        It is the network's input, doubled until it is large enough.
-        """
-        side = self._side
-        while side < TILE_MARGIN * size:
-            side *= 2
-        return side
+
+def _fitting(side: int, size: float) -> int:
+    """Return the side of tiles for light of `size`.
+
+    It is the side of the network's input, doubled until it is large enough.
+    """
+    while side < TILE_MARGIN * size:
+        side *= 2
+    return side
 
 
 def find_extended_light(pixels: np.ndarray) -> list[tuple[float, float, float]]:

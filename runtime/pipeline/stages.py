@@ -91,9 +91,7 @@ class FrameProcessor:
         self.raw_detector: RawDetector | None = None
         self._load_raw_detector = load_raw_detector
         self.classifier = classifier
-        self._tiles = views.tiles
-        self._tile_selectors: dict[int, TileSelector] = {}  # by the side of a detector's input
-        self._tiles_of(detector)  # fails here, not at the first frame
+        self._tiles = TileSelector(views.tiles)
         self._motion = FieldMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
@@ -151,8 +149,8 @@ class FrameProcessor:
                 )
         if task.is_new and task.is_searched:
             with task.stopwatch.stage("tiles"):
-                tiles = self._tiles_of(self._detector_of(task))
-                task.views = tiles.select(task.frame.pixels, stretch_of(task.frame))
+                side = min(self._detector_of(task).bundle.input_size)
+                task.views = self._tiles.select(task.frame.pixels, side, stretch_of(task.frame))
         with task.stopwatch.stage("preprocess"):
             self._fit_views(task, pyramid)
         if self._save_input:
@@ -206,13 +204,6 @@ class FrameProcessor:
         if self.raw_detector is None:
             self.raw_detector = self._load_raw_detector()
         return self.raw_detector
-
-    def _tiles_of(self, detector: Detector) -> TileSelector:
-        """Return the selector of tiles with the side of a detector's input."""
-        side = min(detector.bundle.input_size)
-        if side not in self._tile_selectors:
-            self._tile_selectors[side] = TileSelector(self._tiles, side)
-        return self._tile_selectors[side]
 
     def _apply_min_score(self) -> None:
         """Give the detectors the control's minimum score once it was changed."""

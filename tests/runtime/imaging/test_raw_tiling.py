@@ -57,7 +57,7 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
     frame = raw_frame([(300, 200, 14, 60), (700, 380, 8, 150)])
     stretch = stretch_of(frame)
     assert stretch == Stretch()
-    views = TileSelector("auto", 224).select(frame.pixels, stretch)
+    views = TileSelector("auto").select(frame.pixels, 224, stretch)
     windows = windows_around(extended_sources(frame.pixels, stretch), 960, 540, 224)
     assert views[0].tolist() == [0, 0, 960, 540] and np.array_equal(views[1:], windows)
     for x, y in ((300, 200), (700, 380)):
@@ -84,7 +84,7 @@ def test_tiles_have_the_size_of_the_input_of_the_detector_of_raw_frames(size):
 def test_small_raw_frames_have_windows_too():
     """Galaxies are as small in a frame of a small sensor or wide field as in others."""
     frame = raw_frame([(300, 160, 6.0, 100.0)], width=480, height=270)
-    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    views = TileSelector("auto").select(frame.pixels, 224, stretch_of(frame))
     assert len(views) > 1 and (views[1:, 2:] - views[1:, :2]).max() <= 224
 
 
@@ -96,7 +96,7 @@ def test_empty_sky_of_a_raw_frame_needs_next_to_no_tiles(fwhm, wings):
     They must not cost many inferences in any seeing.
     """
     frame = raw_frame(fwhm=fwhm, wings=wings)
-    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    views = TileSelector("auto").select(frame.pixels, 224, stretch_of(frame))
     # What is left are pairs of blurred stars: there were eight tiles from 3 pixels, or 1.5 with wings, on.
     assert len(views) <= (1 if fwhm < 2.4 else 3 if fwhm < 3 else 5)
 
@@ -106,7 +106,7 @@ def test_empty_sky_of_a_raw_frame_needs_next_to_no_tiles(fwhm, wings):
 def test_galaxies_need_tiles_however_wide_the_stars_are(fwhm, wings):
     galaxies = [(200, 150, 4, 150), (500, 270, 6, 60), (700, 400, 14, 60)]
     frame = raw_frame(galaxies, fwhm=fwhm, wings=wings)
-    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    views = TileSelector("auto").select(frame.pixels, 224, stretch_of(frame))
     for x, y, _, _ in galaxies:
         assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
 
@@ -118,7 +118,7 @@ def test_galaxy_with_a_bright_nucleus_is_not_a_star(light):
     The nucleus is as bright as the stars and nearly as narrow.
     """
     frame = raw_frame([(400, 270, 1.5, light), (400, 270, 6, light / 20), (400, 270, 25, 150)], fwhm=2.4)
-    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    views = TileSelector("auto").select(frame.pixels, 224, stretch_of(frame))
     assert ((views[1:, 0] < 360) & (views[1:, 2] > 440) & (views[1:, 1] < 230) & (views[1:, 3] > 310)).any()
 
 

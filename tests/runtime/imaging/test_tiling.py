@@ -55,7 +55,7 @@ def draw_sky(width, height, galaxies=(), stars=100, seed=0):
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160), (100, 2000)])
 @pytest.mark.parametrize("grid", ["1x1", "3x2", "5x5"])
 def test_grid_covers_the_frame_with_overlapping_tiles(size, grid):
-    views = TileSelector(grid, 256).select(np.zeros((*size[::-1], 3), np.uint8))
+    views = TileSelector(grid).select(np.zeros((*size[::-1], 3), np.uint8), 256)
     columns, rows = (int(part) for part in grid.split("x"))
     assert len(views) == 1 + columns * rows and views[0].tolist() == [0, 0, *size]
     covered = np.zeros(size[::-1], int)
@@ -68,21 +68,21 @@ def test_grid_covers_the_frame_with_overlapping_tiles(size, grid):
 @pytest.mark.parametrize("text", ["3", "0x2", "3x", "x", "on", "3x2x1", "100x1"])
 def test_error_of_an_invalid_grid_gives_the_valid_forms(text):
     with pytest.raises(UsageError, match="auto, off or columns x rows"):
-        TileSelector(text, 256)
+        TileSelector(text)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize("seed", range(3))
 def test_sky_of_stars_alone_needs_one_view(size, seed):
     pixels = draw_sky(*size, seed=seed)
-    assert len(TileSelector("auto", 256).select(pixels)) == 1
+    assert len(TileSelector("auto").select(pixels, 256)) == 1
 
 
 @pytest.mark.parametrize("size", [(960, 540), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
 def test_galaxy_among_stars_is_completely_inside_a_tile(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
-    views = TileSelector("auto", 256).select(draw_sky(*size, [(x, y, sigma, light)]))
+    views = TileSelector("auto").select(draw_sky(*size, [(x, y, sigma, light)]), 256)
     containing = [
         (x0, y0, x1, y1)
         for x0, y0, x1, y1 in views[1:]
@@ -105,7 +105,7 @@ def test_frame_of_up_to_three_times_the_input_needs_no_tiles(size, tiled):
     Tiles would cost more than they find.
     """
     pixels = draw_sky(*size, [(100, 100, 12, 80)], stars=5)
-    assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
+    assert (len(TileSelector("auto").select(pixels, 256)) > 1) == tiled
 
 
 def with_thresholds(bundle, **thresholds):
