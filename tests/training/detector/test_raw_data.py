@@ -75,7 +75,7 @@ def test_training_continues_from_an_exported_network(max_level):
     assert np.abs(trained.numpy() - scores.numpy()).mean() < 0.05
 
 
-@pytest.mark.parametrize("blocks, same, similar", [((1, 3, 3), "4", "5"), ((1, 2, 4), "3", "4")])
+@pytest.mark.parametrize("blocks, same, similar", [((1, 3, 3), "4", "5"), ((1, 2, 4), "3", "4"), ((1, 3, 0), "4", "5")])
 def test_a_network_with_fewer_blocks_starts_from_the_others(blocks, same, similar):
     """The last blocks of a stage are left out, the others are the file's."""
     pytest.importorskip("official.vision")
