@@ -34,7 +34,7 @@ class DetectorSettings:
         threads: of TensorFlow; may change when a run is resumed, as may `epochs`.
         weights: initial weights of the backbone: the npz of a folded MobileNetV2 of this width, or the run folder of a
             classifier with the recipe ``mobilenet``; or of the whole network: the float32 TFLite file of an exported
-            detector with these settings, or with another size, fewer levels or more blocks in a stage, see
+            detector with these settings, or with another size, other anchors and levels, or more blocks in a stage, see
             `tflite_weights.load_exported`; None for random weights.
         imitate: the npz of a folded MobileNetV2 whose features are distilled, see `feature_distillation`.
         patience: epochs without a better mAP@0.5 on the validation share after which training stops; the best weights

@@ -30,11 +30,11 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     """Load the float32 TFLite file of an exported detector into its network.
 
     The network is of `networks.build_network`, with MobileNet blocks and an FPN. Pyramid levels above those of the file
-    start as copies of its last one, with small features. Blocks that the file has more than the network at the end of a
-    stage are left out.
+    start as copies of its last one, with small features. Levels above the network's last one are left out, and so are
+    blocks that the file has more than the network at the end of a stage.
 
     Args:
-        model: of the same settings but for the input's size, more levels and fewer blocks, with random weights.
+        model: with random weights, of the same settings but for size of the input, anchors, levels, and fewer blocks.
         path: the file, e.g. ``fp32.tflite`` of a bundle.
         images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
 
@@ -47,6 +47,7 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
     layers = [layer for layer in model.submodules if isinstance(layer, tf_keras.layers.SeparableConv2D)]
     named = {layer.name: layer for layer in layers}
     try:
+        _drop_last_levels(parts, named)
         added = _copy_last_level(parts, norms, named)
         affine = _set_backbone(model, backbone)
         for name, (depthwise, pointwise, bias) in parts.items():
@@ -99,6 +100,13 @@ def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, An
         elif kind in (kinds.MUL, kinds.ADD) and (found := re.search(r"norm_\d", name_of(output))):
             norms.setdefault(found[0], []).append(values(inputs[1]))
     return backbone, parts, {name: tuple(pair) for name, pair in norms.items()}
+
+
+def _drop_last_levels(parts: dict[str, Any], named: dict[str, Any]) -> None:
+    """Remove the weights of pyramid levels above the network's last one."""
+    last = max((name for name in named if name.startswith("coarser_")), default="coarser_")
+    for name in [name for name in parts if name.startswith("coarser_") and name > last]:
+        del parts[name]
 
 
 def _copy_last_level(parts: dict[str, Any], norms: dict[str, Any], named: dict[str, Any]) -> set[str]:

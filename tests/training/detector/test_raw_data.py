@@ -47,11 +47,11 @@ def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
     assert first[0][0].shape == (10, 64, 64, 3) and (first[0][1] == 1).any(axis=1).all()
 
 
-@pytest.mark.parametrize("max_level", [6, 7])
+@pytest.mark.parametrize("max_level", [5, 6, 7])
 def test_training_continues_from_an_exported_network(max_level):
     """The network's outputs are the file's, and similar with batch statistics.
 
-    Those of more levels are added to them.
+    Those of more levels are added to them, those of fewer levels left out.
     """
     pytest.importorskip("official.vision")
     import tensorflow as tf
@@ -67,10 +67,12 @@ def test_training_continues_from_an_exported_network(max_level):
     interpreter.allocate_tensors()
     expected = interpreter.get_signature_runner()(image=images[:1].astype(np.float32))
     boxes, scores = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=False)
-    count = expected["scores"].size
-    assert scores.shape[1] - count == (0 if max_level == 6 else 2 * 2 * 2 * 3)  # positions, scales, ratios
-    assert np.abs(boxes[:1, :count].numpy() - expected["boxes"]).max() < 1e-3
-    assert np.abs(scores[:1, :count].numpy() - expected["scores"]).max() < 1e-3
+    of_level = {6: 4 * 4 * 2 * 3, 7: 2 * 2 * 2 * 3}  # positions, scales, ratios
+    more = {5: -of_level[6], 6: 0, 7: of_level[7]}[max_level]
+    assert scores.shape[1] - expected["scores"].size == more
+    count = expected["scores"].size + min(more, 0)
+    assert np.abs(boxes[:1, :count].numpy() - expected["boxes"][:, :count]).max() < 1e-3
+    assert np.abs(scores[:1, :count].numpy() - expected["scores"][:, :count]).max() < 1e-3
     trained = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=True)[1]
     assert np.abs(trained.numpy() - scores.numpy()).mean() < 0.05
 
