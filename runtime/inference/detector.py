@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...models.bundle import Bundle
-from ...models.decode import anchors_from_manifest, decode_boxes, non_maximum_suppression, sigmoid
+from ...models.decode import anchors_from_manifest, average_boxes, decode_boxes, non_maximum_suppression, sigmoid
 from ...models.manifest import BundleError
 from ...models.preprocess import ImagePyramid, letterbox
 from ..frame import Detections
@@ -151,7 +151,7 @@ class Detector:
         boxes = decode_boxes(deltas[kept], self._anchors[chosen[kept]])
         boxes, score = _to_image(boxes, sigmoid(score[kept]), model_input)
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
-        return Detections(boxes[kept], score[kept])
+        return Detections(average_boxes(boxes, score, kept, self._nms_iou), score[kept])
 
     def _read_postprocessed(self, raw: dict[str, RawTensor], min_score: float) -> tuple[np.ndarray, np.ndarray]:
         """Read boxes that the network itself decoded.

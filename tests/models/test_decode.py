@@ -6,7 +6,14 @@ These are slow implementations, an inverse, and official.vision's anchors.
 import numpy as np
 import pytest
 from galaxy_edge.models.boxes import iou_matrix
-from galaxy_edge.models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid, softmax
+from galaxy_edge.models.decode import (
+    anchor_grid,
+    average_boxes,
+    decode_boxes,
+    non_maximum_suppression,
+    sigmoid,
+    softmax,
+)
 
 
 def drawn_boxes(seed, count, span=100.0):
@@ -99,6 +106,40 @@ def test_suppressed_box_suppresses_nothing():
 def test_nothing_to_suppress():
     kept = non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5, 10)
     assert kept.shape == (0,) and np.issubdtype(kept.dtype, np.integer), "it must still be usable as an index"
+
+
+# Averaged boxes
+
+
+def test_a_kept_box_is_the_mean_of_those_that_overlap_it():
+    """Weighted by the squares of the scores, by hand; the box apart from it does not count."""
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([0.8, 0.4, 0.6], np.float32)
+    means = average_boxes(boxes, scores, np.array([0, 2]), 0.5)
+    assert means == pytest.approx(np.array([[0.2, 0, 10.2, 10], [50, 50, 60, 60]])) and means.dtype == np.float32
+
+
+def test_a_mean_of_independent_errors_is_more_exact_than_the_best_box():
+    rng = np.random.default_rng(4)
+    true = np.array([[20, 30, 60, 80]], np.float32)
+    overlaps = []
+    for _ in range(50):
+        boxes = (true + rng.normal(0, 3, (12, 4))).astype(np.float32)
+        scores = rng.uniform(0.5, 0.9, 12).astype(np.float32)
+        kept = non_maximum_suppression(boxes, scores, 0.5, 1)
+        mean = average_boxes(boxes, scores, kept, 0.5)
+        overlaps.append(iou_matrix(np.concatenate([mean, boxes[kept]]), true)[:, 0])
+    averaged, best = np.mean(overlaps, axis=0)
+    assert averaged > best + 0.05
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 5], [9, 9, 4, 4]])
+def test_an_empty_box_and_no_boxes_are_returned_as_they_are(box):
+    """An empty box has no overlap with itself."""
+    empty = np.array([box], np.float32)
+    assert average_boxes(empty, np.array([0.9], np.float32), np.array([0]), 0.5).tolist() == empty.tolist()
+    nothing = np.zeros(0, np.intp)
+    assert average_boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), nothing, 0.5).shape == (0, 4)
 
 
 # Anchors and box code

@@ -8,7 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...models.boxes import intersection_areas, iou_matrix
-from ...models.decode import decode_boxes, non_maximum_suppression, sigmoid
+from ...models.decode import average_boxes, decode_boxes, non_maximum_suppression, sigmoid
+
+NMS_IOU = 0.5
+"""IoU with a better box above which a box is dropped, as in exported bundles."""
 
 
 def anchor_corners(anchors: np.ndarray) -> np.ndarray:
@@ -78,5 +81,5 @@ def decode_detections(
     top = np.argsort(-scores, kind="stable")[:400]
     top = top[scores[top] >= min_score]
     boxes = decode_boxes(deltas[top], anchors[top])
-    keep = non_maximum_suppression(boxes, scores[top], 0.5, limit)
-    return boxes[keep], scores[top][keep]
+    keep = non_maximum_suppression(boxes, scores[top], NMS_IOU, limit)
+    return average_boxes(boxes, scores[top], keep, NMS_IOU), scores[top][keep]
