@@ -118,10 +118,11 @@ def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, l
 
 
 def average_boxes(boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, iou: float) -> np.ndarray:
-    """Average each kept box with the boxes that overlap it, weighted by the squares of their scores.
+    """Average each kept box with the boxes that overlap it.
 
     Several anchors give a box for the same object, with independent errors, so that the mean is more exact than the one
-    with the best score (Gidaris and Komodakis 2015, arXiv:1505.01749).
+    with the best score (Gidaris and Komodakis 2015, arXiv:1505.01749). A box counts by the square of its score and the
+    fourth power of its IoU with the kept one, so that those around another part of a large object count little.
 
     Args:
         boxes: (N, 4) float32, before suppression.
@@ -132,8 +133,9 @@ def average_boxes(boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, iou: 
     Returns:
         (K, 4) float32, in the order of `kept`.
     """
-    weights = np.where(iou_matrix(boxes[kept], boxes) > iou, scores**2, 0)
-    weights[np.arange(len(kept)), kept] = scores[kept] ** 2  # an empty box does not overlap itself
+    overlap = iou_matrix(boxes[kept], boxes)
+    overlap[np.arange(len(kept)), kept] = 1.0  # an empty box does not overlap itself
+    weights = np.where(overlap > iou, overlap**4 * scores**2, 0)
     means: np.ndarray = (weights @ boxes / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return means
 

@@ -112,11 +112,14 @@ def test_nothing_to_suppress():
 
 
 def test_a_kept_box_is_the_mean_of_those_that_overlap_it():
-    """Weighted by the squares of the scores, by hand; the box apart from it does not count."""
+    """By hand: an IoU of 90 of 110 and half of the score; the box apart from them does not count."""
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
     scores = np.array([0.8, 0.4, 0.6], np.float32)
     means = average_boxes(boxes, scores, np.array([0, 2]), 0.5)
-    assert means == pytest.approx(np.array([[0.2, 0, 10.2, 10], [50, 50, 60, 60]])) and means.dtype == np.float32
+    weight = 0.25 * (90 / 110) ** 4
+    shift = weight / (1 + weight)
+    expected = np.array([[shift, 0, 10 + shift, 10], [50, 50, 60, 60]])
+    assert means == pytest.approx(expected, abs=1e-5) and means.dtype == np.float32
 
 
 def test_a_mean_of_independent_errors_is_more_exact_than_the_best_box():
@@ -130,7 +133,7 @@ def test_a_mean_of_independent_errors_is_more_exact_than_the_best_box():
         mean = average_boxes(boxes, scores, kept, 0.5)
         overlaps.append(iou_matrix(np.concatenate([mean, boxes[kept]]), true)[:, 0])
     averaged, best = np.mean(overlaps, axis=0)
-    assert averaged > best + 0.05
+    assert averaged > best + 0.03
 
 
 @pytest.mark.parametrize("box", [[5, 5, 5, 5], [9, 9, 4, 4]])
