@@ -18,8 +18,8 @@ OPERATING = (
 )
 EARLIER = (
     "A correct detection of an ignored object counted as false where half of it lay outside of the ignored box, on "
-    "other draws of the same kinds of scenes, without intervals, and overlapping boxes were not averaged. These figures "
-    "cannot be compared with those above.\n"
+    "other draws of the same kinds of scenes, without intervals, and overlapping boxes were not averaged. These "
+    "figures cannot be compared with those above.\n"
 )
 
 
