@@ -112,7 +112,7 @@ def test_nothing_to_suppress():
 
 
 def test_a_kept_box_is_the_mean_of_those_that_overlap_it():
-    """By hand: an IoU of 90 of 110 and half of the score; the box apart from them does not count."""
+    """By hand; the box apart from the others does not count."""
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
     scores = np.array([0.8, 0.4, 0.6], np.float32)
     means = average_boxes(boxes, scores, np.array([0, 2]), 0.5)
