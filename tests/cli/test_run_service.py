@@ -100,9 +100,10 @@ def test_lost_rtsp_camera_is_reopened_and_the_run_ends_on_sigterm(rtsp, tmp_path
     while frames[-1] < frames[4] + 20:  # read on: what had been printed before it was lost may still be in the pipe
         frames.append(json.loads(process.stdout.readline())["frame"])
     process.send_signal(signal.SIGTERM)
-    rest, errors = process.communicate(timeout=60)
+    # communicate() would not see the lines that readline() has read ahead.
+    rest, errors = process.stdout.read(), process.stderr.read()
     frames += [json.loads(line)["frame"] for line in rest.splitlines()]
-    assert process.returncode == 0 and "stopped on request" in errors and "Traceback" not in errors
+    assert process.wait(60) == 0 and "stopped on request" in errors and "Traceback" not in errors
     assert frames == sorted(set(frames))
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(len(frames),)]
 
