@@ -182,8 +182,9 @@ def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
         assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
     # communicate() would not see the lines that readline() has read ahead.
-    rest, errors = process.stdout.read(), process.stderr.read()
-    assert process.wait(60) == 0, errors
+    with process:
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 0, errors
     assert "stopped on request" in errors and "Traceback" not in errors
     done = 20 + len(rest.splitlines())
     assert done < 3000

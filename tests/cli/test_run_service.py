@@ -101,9 +101,10 @@ def test_lost_rtsp_camera_is_reopened_and_the_run_ends_on_sigterm(rtsp, tmp_path
         frames.append(json.loads(process.stdout.readline())["frame"])
     process.send_signal(signal.SIGTERM)
     # communicate() would not see the lines that readline() has read ahead.
-    rest, errors = process.stdout.read(), process.stderr.read()
+    with process:
+        rest, errors = process.stdout.read(), process.stderr.read()
     frames += [json.loads(line)["frame"] for line in rest.splitlines()]
-    assert process.wait(60) == 0 and "stopped on request" in errors and "Traceback" not in errors
+    assert process.returncode == 0 and "stopped on request" in errors and "Traceback" not in errors
     assert frames == sorted(set(frames))
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(len(frames),)]
 
