@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.models.decode import anchors_from_manifest, decode_boxes
 from galaxy_edge.models.preprocess import ImagePyramid
 from galaxy_edge.runtime.frame import Detections
 from galaxy_edge.runtime.imaging.sky_motion import grey_thumbnail
@@ -14,6 +15,7 @@ from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.inference.engine import RawTensor
 from galaxy_edge.runtime.inference.load import load_engine
+from galaxy_edge.training.detector.anchor_matching import decode_detections
 from helpers.images import render
 
 
@@ -86,6 +88,26 @@ def test_overlapping_boxes_are_reduced_to_the_best_one(detector):
     raw = {"scores": close_scores, "boxes": RawTensor(np.array([[0, 0, 0, 0], [0, -5, 0, 0]], np.float32), 0.0, 0)}
     model_input = detector.preprocess(image)
     assert len(detector.decode(raw, model_input)) == 1  # shifted by half, the second is the same object
+
+
+def test_a_run_averages_overlapping_boxes_as_training_does():
+    """The shipped detector, at its threshold, on the images that come with it."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
+    detector, moved = Detector(bundle), 0
+    anchors = anchors_from_manifest(bundle.manifest.detector_decode.anchors, *bundle.input_size)
+    for image in bundle.golden()["inputs"]:
+        model_input = detector.preprocess(image)
+        raw = detector.infer(model_input)
+        found = detector.decode(raw, model_input)
+        deltas, logits = raw["boxes"].dequantize().reshape(-1, 4), raw["scores"].dequantize().ravel()
+        boxes, scores = decode_detections(deltas, logits, anchors, detector.min_score)
+        size = bundle.input_size[0]
+        inside = (boxes >= 0).all(axis=1) & (boxes <= size).all(axis=1)  # a run clips boxes before it averages them
+        assert found.scores == pytest.approx(scores, abs=1e-5)
+        assert found.boxes[inside] == pytest.approx(boxes[inside], abs=0.01)
+        single = decode_boxes(deltas, anchors)[np.argsort(-logits, kind="stable")]
+        moved += sum(np.abs(single - box).max(axis=1).min() > 0.01 for box in found.boxes)
+    assert moved, "no box is an average"
 
 
 def test_float_and_int8_variants_agree(tiny_models):
