@@ -13,6 +13,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+from helpers.command_line import rest_of
 from helpers.images import encode, render
 from helpers.runs import rows, run
 from helpers.schema import FRAME_SCHEMA as SCHEMA
@@ -177,13 +178,11 @@ def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
         text=True,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
     for _ in range(20):
         assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    # communicate() would not see the lines that readline() has read ahead.
-    with process:
-        rest, errors = process.stdout.read(), process.stderr.read()
+    rest, errors = rest_of(process)
     assert process.returncode == 0, errors
     assert "stopped on request" in errors and "Traceback" not in errors
     done = 20 + len(rest.splitlines())

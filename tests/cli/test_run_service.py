@@ -15,6 +15,7 @@ from galaxy_edge.benchmarks.robustness.endurance import camera_disconnects, corr
 from galaxy_edge.runtime.run_config import RunConfig
 from galaxy_edge.runtime.system import systemd
 from galaxy_edge.runtime.system.systemd import SystemdNotifier
+from helpers.command_line import rest_of
 from helpers.paths import HELPERS
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -100,9 +101,7 @@ def test_lost_rtsp_camera_is_reopened_and_the_run_ends_on_sigterm(rtsp, tmp_path
     while frames[-1] < frames[4] + 20:  # read on: what had been printed before it was lost may still be in the pipe
         frames.append(json.loads(process.stdout.readline())["frame"])
     process.send_signal(signal.SIGTERM)
-    # communicate() would not see the lines that readline() has read ahead.
-    with process:
-        rest, errors = process.stdout.read(), process.stderr.read()
+    rest, errors = rest_of(process)
     frames += [json.loads(line)["frame"] for line in rest.splitlines()]
     assert process.returncode == 0 and "stopped on request" in errors and "Traceback" not in errors
     assert frames == sorted(set(frames))

@@ -24,6 +24,19 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
     )
 
 
+def rest_of(process, timeout=60):
+    """Return what a process prints until it ends; kill it after a time.
+
+    Of both streams and, unlike `communicate`, with the lines that `readline` has read ahead. `timeout` is in seconds.
+    """
+    limit = threading.Timer(timeout, process.kill)
+    limit.start()
+    with process:
+        rest, errors = process.stdout.read(), process.stderr.read()
+    limit.cancel()
+    return rest, errors
+
+
 def galaxy_edge_in_process(*arguments, env=None, cwd=None):
     """Run the command line in this process; return what `galaxy_edge` returns of it.
 
