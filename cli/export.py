@@ -81,6 +81,13 @@ class GateFailed(UserError):
     help="Maximum loss of a variant in percentage points of accuracy or mAP@0.5; 3 times that in a class's recall.",
 )
 @click.option(
+    "--min-precision",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="Precision that a detector's threshold must have on the evaluation share: higher for fewer false detections.",
+)
+@click.option(
     "--fallback",
     type=click.Choice(["none", "auto"]),
     default="none",

@@ -200,7 +200,7 @@ def _run_gates(
     if not contract.passed:
         return _Draft(gates, Evaluation({}), manifest)
     logger.info("measuring every variant on the run's evaluation share")
-    measured = evaluate_bundle(bundle, evaluation)
+    measured = evaluate_bundle(bundle, evaluation, settings.min_precision)
     reference = reference_variant(runnable_variants(bundle))
     if "from" in manifest.export:
         gates.append(Gate(f"accuracy: {reference}", "the given file, unchanged: nothing was converted", True))
@@ -293,6 +293,7 @@ def export_record(settings: Settings, calibration_images: int) -> dict[str, Any]
         "method": settings.tflite_method,
         "onnx_method": settings.onnx_method,
         "max_drop": settings.max_drop,
+        "min_precision": settings.min_precision,
         "seed": settings.seed,
         "calibration": {"pictures": calibration_images, "source": source},
         "versions": versions,

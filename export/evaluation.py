@@ -32,8 +32,8 @@ from .chance import PairedCounts, paired_counts
 from .tuned_sep import tuned_sources
 
 FLOAT_VARIANTS = ("fp32", "onnx_fp32")
-MIN_PRECISION, MAX_FALSE_ALARMS, MAX_FALSE_ALARMS_IN_STAR_FIELDS = 0.9, 0.15, 0.05
-"""The operating threshold has the best F1 within these limits: minimum precision, and maximum false positives per frame
+MAX_FALSE_ALARMS, MAX_FALSE_ALARMS_IN_STAR_FIELDS = 0.15, 0.05
+"""The operating threshold has the best F1 within a minimum precision and these limits of false positives per frame
 without galaxies (of nebulae and clusters; of stars only)."""
 STAR_FIELDS = "sdss_starfields"
 MATCH_IOU = 0.5
@@ -136,17 +136,20 @@ class Evaluation:
         return tables
 
 
-def evaluate_bundle(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
+def evaluate_bundle(bundle: Bundle, data: dict[str, np.ndarray], min_precision: float) -> Evaluation:
     """Evaluate every variant that this machine can run.
 
     Args:
         data: a run's evaluation share: ``images`` and ``labels``, or boxes, see
             `training.detector.evaluation.evaluation_set`.
+        min_precision: that a detector's operating threshold must have, 0..1.
     """
     names = runnable_variants(bundle)
     if "labels" not in data and "boxes" not in data:
         return _unlabelled(bundle, names, data["images"])
-    return _classifier(bundle, names, data) if bundle.task == "classify" else _detector(bundle, names, data)
+    if bundle.task == "classify":
+        return _classifier(bundle, names, data)
+    return _detector(bundle, names, data, min_precision)
 
 
 def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
@@ -200,7 +203,7 @@ def _agreements(results: dict[str, list[EvaluatedFrame]], threshold: float) -> d
     return {name: detector_agreement(before, after, threshold) for name, after in results.items() if name != reference}
 
 
-def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
+def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray], min_precision: float) -> Evaluation:
     truths = truths_from_arrays(data)
     frames = list(zip(data["images"], truths, strict=True))
     results = {name: detections_of(Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), frames) for name in names}
@@ -209,7 +212,7 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
     shipped = "int8" if "int8" in results else reference_variant(names)
     chosen = results[shipped]
     limits = np.where(data["set"] == STAR_FIELDS, MAX_FALSE_ALARMS_IN_STAR_FIELDS, MAX_FALSE_ALARMS)
-    threshold = operating_threshold(_masked(chosen, selects), MIN_PRECISION, limits[selects].tolist())
+    threshold = operating_threshold(_masked(chosen, selects), min_precision, limits[selects].tolist())
     agreement = _agreements(results, threshold)
     baselines = {
         "centre_box": centre_boxes(data["images"], data["boxes"], data["box_frame"], data["set"]),

@@ -58,6 +58,8 @@ class Settings:
         input_type, output_type: of int8 TFLite, ``uint8`` or ``int8``.
         max_drop: points of accuracy, or hundredths of mAP@0.5, that a quantised variant may lose; the recall of a
             class may drop by three times as many points.
+        min_precision: precision (0..1) that a detector's operating threshold must have, see
+            `models.detection_metrics.operating_threshold`.
         fallback: ``auto`` tries other methods, then 16-bit activations, if int8 loses more than `max_drop`.
         debug_layers: measure the error of every int8 layer.
         force: write the bundle even if a gate fails; it is marked as ungated.
@@ -71,6 +73,7 @@ class Settings:
     input_type: str = "uint8"
     output_type: str = "int8"
     max_drop: float = 1.0
+    min_precision: float = 0.9
     fallback: str = "none"
     debug_layers: bool = False
     force: bool = False
@@ -92,6 +95,8 @@ class Settings:
             raise ExportUsage(f"samples must be at least 1, not {self.samples}")
         if not 0 <= self.max_drop <= 100:
             raise ExportUsage(f"max-drop must be 0 to 100 points, not {self.max_drop}")
+        if not 0 <= self.min_precision <= 1:
+            raise ExportUsage(f"min-precision must be 0 to 1, not {self.min_precision}")
         requested = set(self.formats)
         uses_int8_tflite = requested & {"tflite-int8", POSTPROCESS_FORMAT, "edgetpu", ALL}
         if uses_int8_tflite and self.method not in (AUTO, *TFLITE_METHODS):
