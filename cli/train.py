@@ -141,6 +141,18 @@ def train_classifier(
 @click.option("--network", type=FILE, help="The picked.json of a search for detectors, instead of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
 @click.option("--width", type=float, help="Channel multiplier of MobileNetV2, e.g. 0.1 to 1.0.")
+@click.option(
+    "--stage-blocks",
+    type=click.IntRange(min=0),
+    nargs=3,
+    help="Of quick, nano and base: blocks in the stages of stride 8, 16 and 32, e.g. 1 2 1.",
+)
+@click.option(
+    "--expansions",
+    type=click.FloatRange(1, min_open=True),
+    nargs=3,
+    help="Of these blocks in each stage, inner channels divided by outer ones, e.g. 2 2 3.",
+)
 @click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
 @click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last one.")
 @click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid; its stride is 2^level.")
@@ -171,8 +183,16 @@ def train_classifier(
     help="Share of scenes in which the teacher finds something that is not a galaxy; default: 0.",
 )
 @click.option(
-    "--deep-fields", type=click.FloatRange(0, 1), help="Share of scenes with many small galaxies; default: 0.07."
+    "--scenes",
+    multiple=True,
+    metavar="KIND=SHARE",
+    callback=lambda _, __, given: tuple(_scene_share(text) for text in given),
+    help="Share of a kind of scenes, e.g. deep_field=0.15; may be repeated; the others keep their proportions. "
+    "Default: survey 0.11 (frames around one galaxy), deepsky 0.17 (photographs), composed 0.13 (galaxies pasted onto "
+    "a sky), deep_field 0.07 (many small ones), mosaic 0.04, close_up 0.10 (large galaxies); without galaxies: "
+    "negative 0.15 (photographs), stars 0.13, nebula 0.10 (drawn).",
 )
+@click.option("--deep-fields", type=click.FloatRange(0, 1), hidden=True)  # the old name of --scenes deep_field=SHARE
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Cross-validate: train N networks, each without one fold of the images."
 )
@@ -200,6 +220,7 @@ def train_detector(
     folds: int | None,
     distill_from: Path | None,
     imitate: Path | None,
+    deep_fields: float | None,
     skip_invalid: bool,
     skip_bad: bool,
     workers: str | None,
@@ -223,6 +244,7 @@ def train_detector(
     # `imitate` is the setting's name in run.json.
     options |= {"seed": seed, "threads": threads, "epochs": epochs, "imitate": distill_from or imitate}
     options["images_per_epoch"] = images
+    options["scenes"] += (("deep_field", deep_fields),) if deep_fields is not None else ()
     weights = options["weights"]
     pretrained = weights is not None and weights.suffix != ".tflite"
     shape = read_picked_network(network) if network else PRESETS[preset or ("small" if pretrained else "quick")]
@@ -230,6 +252,8 @@ def train_detector(
         settings = DetectorSettings(**(shape | {name: value for name, value in options.items() if value is not None}))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if settings.architecture != "quick" and (options["stage_blocks"] or options["expansions"]):
+        raise click.UsageError("--stage-blocks and --expansions are of the networks quick, nano and base")
     skip_invalid = skip_invalid or skip_bad
     try:
         _train_detector(data, out, settings, resume, skip_invalid, folds, workers, worker_index)
@@ -237,6 +261,15 @@ def train_detector(
         if skip_invalid:
             raise  # nothing valid was left
         raise InvalidLabelsError(f"{error}; --skip-invalid leaves them out") from None
+
+
+def _scene_share(text: str) -> tuple[str, float]:
+    """Return the kind of scene and its share of ``KIND=SHARE``."""
+    kind, _, share = text.partition("=")
+    try:
+        return kind.strip(), float(share)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is not KIND=SHARE, e.g. deep_field=0.15") from None
 
 
 def _train_detector(

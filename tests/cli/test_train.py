@@ -61,3 +61,32 @@ def test_old_names_are_not_in_the_help():
     text = CliRunner().invoke(cli, ["train", "detector", "--help"]).output
     assert "--distill-from" in text and "--skip-invalid" in text
     assert "--imitate" not in text and "--skip-bad" not in text
+
+
+def test_the_blocks_of_our_networks_can_be_chosen(call_arguments):
+    settings, _ = call_arguments("--stage-blocks", "1", "2", "0", "--expansions", "2", "2.5", "3")
+    assert settings.stage_blocks == (1, 2, 0) and settings.expansions == (2.0, 2.5, 3.0)
+
+
+@pytest.mark.parametrize("option", [("--stage-blocks", "1", "2", "1"), ("--expansions", "2", "2", "3")])
+def test_blocks_of_another_kind_of_network_are_refused(tmp_path, option):
+    pytest.importorskip("official", reason="needs the detector extra")
+    arguments = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--preset", "stock"]
+    result = CliRunner().invoke(cli, [*arguments, *option])
+    assert result.exit_code == 2 and "are of the networks quick, nano and base" in result.output
+
+
+@pytest.mark.parametrize(
+    "options", [("--scenes", "deep_field=0.2", "--scenes", "stars=0"), ("--scenes", "stars=0", "--deep-fields", "0.2")]
+)
+def test_shares_of_scenes_are_given_by_the_new_or_the_old_name(call_arguments, options):
+    settings, _ = call_arguments(*options)
+    assert dict(settings.scenes) == {"deep_field": 0.2, "stars": 0.0}
+
+
+@pytest.mark.parametrize("wrong", ["deep_field", "deep_field=much", "=0.2", "galaxies=0.2", "stars=1.2"])
+def test_a_wrong_share_of_scenes_is_refused(tmp_path, wrong):
+    pytest.importorskip("official", reason="needs the detector extra")
+    arguments = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--scenes", wrong]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2 and ("KIND=SHARE" in result.output or "scene" in result.output)

@@ -134,7 +134,7 @@ class _Training:
         import tf_keras
 
         self.anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        processed = SceneGenerator(self.train_samples, settings.size, settings.deep_fields)
+        processed = SceneGenerator(self.train_samples, settings.size, dict(settings.scenes))
         generator: SceneSource = with_raw_scenes(processed, skies.training, settings.raw_share) if skies else processed
         if teacher and settings.hard_share:
             numbers = find_hard_scenes(generator, teacher, settings.seed, run.record.data["hash"])

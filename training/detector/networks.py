@@ -77,7 +77,7 @@ def build_network(settings: DetectorSettings, synchronized: bool = False) -> Any
         # Multiples of 4 as in slim's published MobileNetV2 0.5, whose weights are loaded; the default is 8.
         backbone = MobileNet("MobileNetV2", settings.width, specs, divisible_by=4, **norm)
     elif settings.architecture == "quick":
-        backbone = quick_backbone(specs, settings.width, settings.stage_blocks, **norm)
+        backbone = quick_backbone(specs, settings.width, settings.stage_blocks, settings.expansions, **norm)
     else:
         backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", **norm)
         shapes = {level: tuple(backbone.output_specs[level][1:]) for level in map(str, range(settings.min_level, 6))}

@@ -13,16 +13,16 @@ from typing import Any
 
 NAME = "GalaxyEdgeQuick"
 
-_STAGES = ((48, 2), (80, 3), (144, 3))
-"""Per stage: channels after the convolution of stride 2, and expansion of the inverted bottlenecks."""
+_CHANNELS = (48, 80, 144)
+"""Of each stage, after its convolution of stride 2."""
 
 STEM = 32
 
 
-def _blocks(counts: Sequence[int]) -> list[tuple[Any, ...]]:
+def _blocks(counts: Sequence[int], expansions: Sequence[float]) -> list[tuple[Any, ...]]:
     """Return the backbone's blocks, as rows of the library's table of networks."""
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
-    for (channels, expansion), count in zip(_STAGES, counts, strict=True):
+    for channels, expansion, count in zip(_CHANNELS, expansions, counts, strict=True):
         rows.append(("convbn", 3, 2, channels, None, not count))
         rows += [
             ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
@@ -32,13 +32,14 @@ def _blocks(counts: Sequence[int]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def quick_backbone(specs: Any, width: float, counts: Sequence[int], **norm: Any) -> Any:
+def quick_backbone(specs: Any, width: float, counts: Sequence[int], expansions: Sequence[float], **norm: Any) -> Any:
     """Build the backbone with random weights.
 
     Args:
         specs: a `tf_keras.layers.InputSpec` of (None, size, size, 3), size a multiple of 32.
         width: factor of the number of channels.
         counts: number of inverted bottlenecks in the stages of stride 8, 16 and 32.
+        expansions: of these blocks, their inner channels divided by their outer ones.
         norm: norm_momentum and use_sync_bn of `official.vision`'s MobileNet.
 
     Returns:
@@ -48,6 +49,6 @@ def quick_backbone(specs: Any, width: float, counts: Sequence[int], **norm: Any)
 
     schema = ["block_fn", "kernel_size", "strides", "filters", "expand_ratio", "is_output"]
     # The library looks its networks up in this table by name.
-    rows = _blocks(counts)
+    rows = _blocks(counts, expansions)
     mobilenet.SUPPORTED_SPECS_MAP[NAME] = {"spec_name": NAME, "block_spec_schema": schema, "block_specs": rows}
     return mobilenet.MobileNet(NAME, width, specs, divisible_by=8, **norm)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run import RunError
+from ..scenes.mixture import check_shares
 
 ARCHITECTURES = ("ssd", "quick", "efficientdet")
 
@@ -24,6 +25,7 @@ class DetectorSettings:
         size: side of the input in pixels, a multiple of 32.
         width: factor of the MobileNet's channels; not used by EfficientNet.
         stage_blocks: inverted bottlenecks of ``quick`` in its stages of stride 8, 16 and 32.
+        expansions: their inner channels divided by their outer ones, in these stages.
         fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
         repeats: number of passes of a BiFPN.
         min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
@@ -43,7 +45,7 @@ class DetectorSettings:
             is drawn like them; None: none.
         teacher: bundle whose outputs, averaged over flips, are soft targets too, see `teacher`; None: none.
         hard_share: share (0..1) of scenes in which the teacher finds something false, see `hard_scenes`.
-        deep_fields: share (0..1) of scenes with many small galaxies; None: the usual share.
+        scenes: kinds of scenes and their shares, in place of the usual ones of `scenes.mixture`.
         folds, fold: number of folds and the one to hold out, from 0; 0 folds: hold out a tenth.
     """
 
@@ -52,6 +54,7 @@ class DetectorSettings:
     size: int = 256
     width: float = 0.5
     stage_blocks: tuple[int, int, int] = (1, 3, 4)
+    expansions: tuple[float, float, float] = (2.0, 3.0, 3.0)
     fpn_filters: int = 64
     head_convs: int = 2
     repeats: int = 3
@@ -74,7 +77,7 @@ class DetectorSettings:
     raw_share: float = 0.8
     teacher: Path | None = None
     hard_share: float = 0.0
-    deep_fields: float | None = None
+    scenes: tuple[tuple[str, float], ...] = ()
     folds: int = 0
     fold: int = 0
 
@@ -98,9 +101,10 @@ class DetectorSettings:
             raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in 0..1, not {self.ema}")
-        for name in ("raw_share", "hard_share", "deep_fields"):
-            if not 0 <= (getattr(self, name) or 0.0) <= 1:
+        for name in ("raw_share", "hard_share"):
+            if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
+        check_shares(dict(self.scenes))
         if self.hard_share and not self.teacher:
             raise ValueError("hard negatives are what a teacher finds wrongly: --hard-share needs --teacher")
         if self.patience < 0:
@@ -109,6 +113,8 @@ class DetectorSettings:
             raise ValueError(f"folds must be 0, or at least 2 with 0 <= fold < folds, not {self.folds} and {self.fold}")
         if len(self.stage_blocks) != 3 or min(self.stage_blocks) < 0:
             raise ValueError(f"stage_blocks must be three numbers of at least 0, not {self.stage_blocks}")
+        if len(self.expansions) != 3 or min(self.expansions) <= 1:
+            raise ValueError(f"expansions must be three numbers over 1, not {self.expansions}")
         if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
             raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
 
@@ -120,8 +126,8 @@ class DetectorSettings:
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain values, with the names of files instead of paths."""
-        lists = {"aspect_ratios": list(self.aspect_ratios), "stage_blocks": list(self.stage_blocks)}
-        values = dataclasses.asdict(self) | lists
+        lists = {name: list(getattr(self, name)) for name in ("aspect_ratios", "stage_blocks", "expansions")}
+        values = dataclasses.asdict(self) | lists | {"scenes": dict(self.scenes)}
         return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
 
 

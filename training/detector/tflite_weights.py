@@ -31,10 +31,12 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
 
     The network is of `networks.build_network`, with MobileNet blocks and an FPN. Pyramid levels above those of the file
     start as copies of its last one, with small features. Levels above the network's last one are left out, and so are
-    blocks that the file has more than the network at the end of a stage.
+    blocks that the file has more than the network at the end of a stage. Of a wider inverted bottleneck, the channels
+    with the largest weights are taken.
 
     Args:
-        model: with random weights, of the same settings but for size of the input, anchors, levels, and fewer blocks.
+        model: with random weights, of the same settings but for size of the input, anchors, levels, and fewer or
+            narrower blocks.
         path: the file, e.g. ``fp32.tflite`` of a bundle.
         images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
 
@@ -136,7 +138,8 @@ def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> 
             remaining = _without_residual_blocks(remaining)
         if len(remaining) < len(pairs):
             raise ValueError("it has fewer convolutions than the network")
-        for (layer, norm), (kernel, bias) in zip(pairs, remaining, strict=False):
+        fitting = _narrowed(remaining[: len(pairs)], pairs[0][0].get_weights()[0].shape[3])
+        for (layer, norm), (kernel, bias) in zip(pairs, fitting, strict=True):
             layer.set_weights([kernel])
             affine[id(norm)] = (np.ones_like(bias), bias)
         remaining = remaining[len(pairs) :]
@@ -154,6 +157,19 @@ def _convolutions(block: Any) -> list[tuple[Any, Any]]:
         pairs = [(block._conv1, block._norm1), (block._conv2, block._norm2)]
         return [(block._conv0, block._norm0), *pairs] if block._expand_ratio > 1 else pairs
     return []
+
+
+def _narrowed(convolutions: list[tuple[np.ndarray, np.ndarray]], width: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Reduce an inverted bottleneck to its `width` channels of largest weights.
+
+    Other convolutions are returned as they are.
+    """
+    if len(convolutions) != 3 or convolutions[0][0].shape[3] <= width:
+        return convolutions
+    (expand, first), (depthwise, second), (project, last) = convolutions
+    sizes = [np.linalg.norm(expand[0, 0], axis=0), np.linalg.norm(depthwise, axis=(0, 1))[:, 0]]
+    kept = np.sort(np.argsort(-np.prod([*sizes, np.linalg.norm(project[0, 0], axis=1)], axis=0))[:width])
+    return [(expand[..., kept], first[kept]), (depthwise[:, :, kept], second[kept]), (project[:, :, kept], last)]
 
 
 def _without_residual_blocks(convolutions: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,7 +7,7 @@ Every scene is drawn from one random generator, so that a seed and a number iden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,20 +20,8 @@ from .camera_effects import Rng, apply_camera_effects, rotate_randomly
 from .close_ups import CLOSE_UPS
 from .composition import SceneComposer, pick
 from .frames import FrameCache
+from .mixture import MIXTURE
 from .swallowed import has_swallowed
-
-MIXTURE = {
-    "survey": 0.11,
-    "deepsky": 0.17,
-    "composed": 0.13,
-    "deep_field": 0.07,
-    "mosaic": 0.04,
-    "close_up": 0.10,
-    "negative": 0.15,
-    "stars": 0.13,
-    "nebula": 0.10,
-}
-"""Share of each kind of scene."""
 
 MIN_SIDE, MIN_IGNORED_SIDE = 7.0, 4.0
 """Galaxies smaller than the first, in input pixels, are ignored; smaller than the second, not even boxed."""
@@ -105,8 +93,8 @@ class SceneGenerator:
         samples: galaxies and negatives of one share of a split. Frames without a box are used only if they are
             negatives or close-ups of a galaxy, which is then measured.
         size: side of the scenes in pixels.
-        deep_fields: share of scenes of the kind ``deep_field``, 0..1; None: that of `MIXTURE`. The others keep their
-            proportions.
+        shares: of some kinds of scenes, in place of those of `MIXTURE`, see `mixture.check_shares`. The others keep
+            their proportions.
 
     Attributes:
         kinds: the kinds of scenes that the samples allow.
@@ -116,7 +104,7 @@ class SceneGenerator:
         DataError: there is neither a box nor a frame without galaxies.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int, deep_fields: float | None = None) -> None:
+    def __init__(self, samples: Sequence[Sample], size: int, shares: Mapping[str, float] | None = None) -> None:
         self.size = size
         boxed = [sample for sample in samples if len(sample.boxes) and not has_swallowed(sample)]
         self.survey = [sample for sample in boxed if not sample.complete]
@@ -144,10 +132,11 @@ class SceneGenerator:
             raise DataError("no frame has a usable box or is known to be without galaxies: add labelled frames")
         weights = np.array([MIXTURE[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
-        if deep_fields is not None and "deep_field" in self.kinds:
-            deep = np.array([kind == "deep_field" for kind in self.kinds])
-            self.weights[~deep] *= (1 - deep_fields) / self.weights[~deep].sum()
-            self.weights[deep] = deep_fields
+        given = np.array([(shares or {}).get(kind, np.nan) for kind in self.kinds])
+        others = np.isnan(given)
+        if others.any():
+            self.weights[others] *= (1 - given[~others].sum()) / self.weights[others].sum()
+            self.weights[~others] = given[~others]
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
         """Draw a scene of a given kind, or of a random one.

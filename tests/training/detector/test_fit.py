@@ -34,7 +34,7 @@ def test_run_is_complete_and_resumes(sets, tmp_path, monkeypatch):
     silent = np.zeros((len(grid), 4), np.float32), np.full(len(grid), -5, np.float32)
     monkeypatch.setattr(fit, "load_teacher", lambda *_: DetectorTeacher(lambda _: silent, grid, "silent"))
     monkeypatch.setattr(fit, "find_hard_scenes", lambda *_: np.array([2, 3]))
-    taught = dataclasses.replace(SMALL, teacher=tmp_path / "bundle", hard_share=0.5, deep_fields=0.2)
+    taught = dataclasses.replace(SMALL, teacher=tmp_path / "bundle", hard_share=0.5, scenes=(("deep_field", 0.2),))
     seen = []
     first = train(sets, tmp_path / "run", dataclasses.replace(taught, epochs=1), report=seen.append)
     assert len(seen) == 4 and seen[-2]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,8 +48,11 @@ def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
     assert first[0][0].shape == (10, 64, 64, 3) and (first[0][1] == 1).any(axis=1).all()
 
 
-@pytest.mark.parametrize("max_level", [5, 6, 7])
-def test_training_continues_from_an_exported_network(max_level):
+SIZES = Path(__file__).parents[3] / "models" / "more_sizes"
+
+
+@pytest.mark.parametrize("preset, max_level", [("quick", 6), ("base", 7), ("nano", 5), ("nano", 6), ("nano", 7)])
+def test_training_continues_from_an_exported_network(preset, max_level):
     """The network's outputs are the file's, and similar with batch statistics.
 
     Those of more levels are added to them, those of fewer levels left out.
@@ -59,16 +63,17 @@ def test_training_continues_from_an_exported_network(max_level):
     from galaxy_edge.training.detector import networks as ssd
     from galaxy_edge.training.detector.tflite_weights import load_exported
 
-    path = shipped_bundle_path("galaxy-detector") / "fp32.tflite"
-    model = ssd.build_network(DetectorSettings(**(PRESETS["quick"] | {"max_level": max_level})))
-    images = np.random.default_rng(1).integers(0, 255, (6, 224, 224, 3)).astype(np.uint8)
+    bundle = shipped_bundle_path("galaxy-detector") if preset == "quick" else SIZES / preset / "galaxy-detector"
+    path, settings = bundle / "fp32.tflite", DetectorSettings(**(PRESETS[preset] | {"max_level": max_level}))
+    model = ssd.build_network(settings)
+    images = np.random.default_rng(1).integers(0, 255, (6, settings.size, settings.size, 3)).astype(np.uint8)
     load_exported(model, path, images)
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     expected = interpreter.get_signature_runner()(image=images[:1].astype(np.float32))
     boxes, scores = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=False)
-    of_level = {6: 4 * 4 * 2 * 3, 7: 2 * 2 * 2 * 3}  # positions, scales, ratios
-    more = {5: -of_level[6], 6: 0, 7: of_level[7]}[max_level]
+    of_level = {6: 3 * 3 * 2 * 3, 7: 2 * 2 * 2 * 3}  # of the smallest network: positions, scales, ratios
+    more = {5: -of_level[6], 7: of_level[7]}.get(max_level, 0) if preset == "nano" else 0
     assert scores.shape[1] - expected["scores"].size == more
     count = expected["scores"].size + min(more, 0)
     assert np.abs(boxes[:1, :count].numpy() - expected["boxes"][:, :count]).max() < 1e-3
@@ -77,9 +82,21 @@ def test_training_continues_from_an_exported_network(max_level):
     assert np.abs(trained.numpy() - scores.numpy()).mean() < 0.05
 
 
-@pytest.mark.parametrize("blocks, same, similar", [((1, 3, 3), "4", "5"), ((1, 2, 4), "3", "4"), ((1, 3, 0), "4", "5")])
-def test_a_network_with_fewer_blocks_starts_from_the_others(blocks, same, similar):
-    """The last blocks of a stage are left out, the others are the file's."""
+@pytest.mark.parametrize(
+    "smaller, same, similar",
+    [
+        ({"stage_blocks": (1, 3, 2)}, "4", "5"),
+        ({"stage_blocks": (1, 2, 3)}, "3", "4"),
+        ({"stage_blocks": (1, 3, 0)}, "4", "5"),
+        ({"expansions": (2, 2, 3)}, "3", "4"),
+        ({"expansions": (2, 3, 2.5)}, "4", "5"),
+    ],
+)
+def test_a_network_with_fewer_or_narrower_blocks_starts_from_the_others(smaller, same, similar):
+    """Left out are the last blocks of a stage, or channels of its blocks.
+
+    The others are the file's.
+    """
     pytest.importorskip("official.vision")
     import tensorflow as tf
     from galaxy_edge.training.detector import networks as ssd
@@ -87,16 +104,35 @@ def test_a_network_with_fewer_blocks_starts_from_the_others(blocks, same, simila
 
     images = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)
     levels = []
-    for counts in ((1, 3, 4), blocks):
-        model = ssd.build_network(DetectorSettings(**(PRESETS["quick"] | {"size": 64, "stage_blocks": counts})))
-        load_exported(model, shipped_bundle_path("galaxy-detector") / "fp32.tflite", images)
+    for changes in ({}, smaller):
+        model = ssd.build_network(DetectorSettings(**(PRESETS["nano"] | {"size": 64} | changes)))
+        load_exported(model, SIZES / "nano" / "galaxy-detector" / "fp32.tflite", images)
         levels.append(model.backbone(tf.constant(images, tf.float32) / 127.5 - 1, training=False))
     whole, fewer = levels
     assert np.allclose(whole[same], fewer[same], atol=1e-4)
     assert np.corrcoef(np.ravel(whole[similar]), np.ravel(fewer[similar]))[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("other", [{"fpn_filters": 32}, {"stage_blocks": (1, 3, 5)}, {"stage_blocks": (1, 4, 4)}])
+def test_of_a_wider_block_the_largest_channels_are_taken():
+    """A channel counts by all three of its kernels.
+
+    A large one after a small one has no effect.
+    """
+    from galaxy_edge.training.detector.tflite_weights import _narrowed
+
+    rng = np.random.default_rng(1)
+    expand, depthwise, project = (rng.uniform(1, 2, shape) for shape in ((1, 1, 3, 6), (3, 3, 6, 1), (1, 1, 6, 3)))
+    expand[..., 1] = depthwise[:, :, 2] = project[:, :, 4] = 1e-3
+    bias = np.arange(6.0)
+    block = [(expand, bias), (depthwise, bias), (project, np.zeros(3))]
+    (first, kept), (second, also_kept), (last, _) = _narrowed(block, 3)
+    assert kept.tolist() == also_kept.tolist() == [0, 3, 5]
+    assert np.array_equal(first, expand[..., [0, 3, 5]]) and np.array_equal(second, depthwise[:, :, [0, 3, 5]])
+    assert np.array_equal(last, project[:, :, [0, 3, 5]])
+    assert _narrowed(block, 6) is block
+
+
+@pytest.mark.parametrize("other", [{"fpn_filters": 32}, {"stage_blocks": (1, 3, 5)}, {"expansions": (2.0, 3.5, 3.0)}])
 def test_another_network_is_refused(other):
     pytest.importorskip("official.vision")
     from galaxy_edge.training.detector import networks as ssd

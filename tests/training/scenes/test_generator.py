@@ -18,7 +18,8 @@ from galaxy_edge.training.scenes.camera_effects import (
     rotate_randomly,
 )
 from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, paste, segment_sources, unboxed_sources
-from galaxy_edge.training.scenes.generator import MIN_SIDE, MIXTURE, SceneGenerator, clip_boxes
+from galaxy_edge.training.scenes.generator import MIN_SIDE, SceneGenerator, clip_boxes
+from galaxy_edge.training.scenes.mixture import MIXTURE
 from helpers.labelled_sets import galaxy_frame, make_close_ups, make_sets
 
 
@@ -172,12 +173,13 @@ def test_close_ups_fill_much_of_the_image(generator):
     assert min(sides) > 0.15 and max(sides) > 0.7 and np.median(sides) > 0.35
 
 
-def test_a_share_of_deep_fields_leaves_the_others_in_proportion(generator):
-    more = SceneGenerator([*generator.survey, *generator.deepsky], 64, deep_fields=0.3)
+@pytest.mark.parametrize("shares", [{"deep_field": 0.3}, {"deep_field": 0.1, "survey": 0.4}, {"survey": 0.0}])
+def test_given_shares_leave_the_other_kinds_in_proportion(generator, shares):
+    more = SceneGenerator([*generator.survey, *generator.deepsky], 64, shares)
     usual = SceneGenerator([*generator.survey, *generator.deepsky], 64)
-    deep = more.kinds.index("deep_field")
-    assert more.weights[deep] == 0.3 and more.weights.sum() == pytest.approx(1)
-    ratios = np.delete(more.weights / usual.weights, deep)
+    given = [more.kinds.index(kind) for kind in shares]
+    assert more.weights[given].tolist() == list(shares.values()) and more.weights.sum() == pytest.approx(1)
+    ratios = np.delete(more.weights / usual.weights, given)
     np.testing.assert_allclose(ratios, ratios[0])
 
 
