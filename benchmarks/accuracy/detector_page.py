@@ -67,7 +67,7 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "set: versions of ours were compared on them, as on the LCO frames, three quarters of whose galaxies occur in "
         "training photographs. The constant box and the fitted SEP are of the training share "
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
-        "themselves; both have frames of the first network's size. Where a network started from an exported detector, "
+        "themselves; both have frames of the shipped network's size. Where a network started from an exported one, "
         "core-hours and scenes are those of its own training only. A network imitates another if it also learns to "
         "predict its features. Core-hours are the processor time of the training, all threads. Latency of the int8 "
         f"file on one thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
@@ -79,8 +79,8 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         hours = [row.core_hours for row in compared[1:]]
         about += (
             f"\n\nThe budget under which architectures are compared: {max(hours):.1f} core-hours each "
-            f"({min(hours):.2f} to {max(hours):.2f} were used). The first row is outside of the comparison and had "
-            f"{rows[0].core_hours:.1f}."
+            f"({min(hours):.2f} to {max(hours):.2f} were used). Outside of the comparison is: {compared[0].name}, "
+            f"with {compared[0].core_hours:.1f}."
         )
         if len(compared) < len(rows):
             about += " Rows without a latency were added later and are outside of it too."

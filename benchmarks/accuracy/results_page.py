@@ -33,7 +33,7 @@ TITLES = {
     "small_all": "ours, with teachers, attributes and images without a class",
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "nano": "ours, nano",
-    "base": "ours, base",
+    "base": "ours, larger (not shipped)",
     "small_five": "ours, with further trained networks as teachers (not recorded which)",
 }
 HEAD = """# Results: classifiers, then detectors
