@@ -101,7 +101,7 @@ class SceneGenerator:
         composer: draws skies and composed galaxies.
 
     Raises:
-        DataError: there is neither a box nor a frame without galaxies.
+        DataError: there is neither a box nor a frame without galaxies, or the shares do not fit the samples.
     """
 
     def __init__(self, samples: Sequence[Sample], size: int, shares: Mapping[str, float] | None = None) -> None:
@@ -130,13 +130,25 @@ class SceneGenerator:
         self.kinds = [kind for kind in MIXTURE if drawable[kind][1]]
         if not boxed and not empty:
             raise DataError("no frame has a usable box or is known to be without galaxies: add labelled frames")
-        weights = np.array([MIXTURE[kind] for kind in self.kinds])
-        self.weights = weights / weights.sum()
-        given = np.array([(shares or {}).get(kind, np.nan) for kind in self.kinds])
-        others = np.isnan(given)
+        self.weights = self._shares(shares or {})
+
+    def _shares(self, given: Mapping[str, float]) -> np.ndarray:
+        """Return the share of each of `kinds`; their sum is 1.
+
+        Raises:
+            DataError: the samples do not allow a kind with a given share, or only kinds with a share of 0.
+        """
+        for kind, share in given.items():
+            if share > 0 and kind not in self.kinds:
+                raise DataError(f"a share of {kind} scenes is given, but there are no images for them")
+        weights = np.array([given.get(kind, MIXTURE[kind]) for kind in self.kinds])
+        others = np.array([kind not in given for kind in self.kinds])
         if others.any():
-            self.weights[others] *= (1 - given[~others].sum()) / self.weights[others].sum()
-            self.weights[~others] = given[~others]
+            weights[others] *= (1 - weights[~others].sum()) / weights[others].sum()
+        if weights.sum() <= 0:
+            raise DataError("all kinds of scenes that the images allow have a share of 0")
+        shares: np.ndarray = weights / weights.sum()
+        return shares
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
         """Draw a scene of a given kind, or of a random one.

@@ -183,6 +183,16 @@ def test_given_shares_leave_the_other_kinds_in_proportion(generator, shares):
     np.testing.assert_allclose(ratios, ratios[0])
 
 
+def test_shares_that_do_not_fit_the_images_are_an_error(generator):
+    """A share that cannot be kept must not be ignored."""
+    every = SceneGenerator(generator.fields, 64, {"stars": 0.2, "nebula": 0.6, "survey": 0.0})
+    assert every.weights == pytest.approx([0.25, 0.75]), "where all kinds are given, they fill the whole"
+    with pytest.raises(DataError, match="share of survey scenes is given, but there are no images"):
+        SceneGenerator(generator.fields, 64, {"survey": 0.2})
+    with pytest.raises(DataError, match="have a share of 0"):
+        SceneGenerator(generator.fields, 64, {"stars": 0.0, "nebula": 0.0})
+
+
 def test_samples_without_boxes_or_negatives_are_an_error(generator):
     """The message must come before the training starts.
 
