@@ -90,3 +90,10 @@ def test_a_wrong_share_of_scenes_is_refused(tmp_path, wrong):
     arguments = ["train", "detector", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--scenes", wrong]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2 and ("KIND=SHARE" in result.output or "scene" in result.output)
+
+
+def test_the_help_names_every_kind_of_scene_with_its_usual_share():
+    from galaxy_edge.training.scenes.mixture import MIXTURE
+
+    shown = " ".join(CliRunner().invoke(cli, ["train", "detector", "--help"]).output.split())
+    assert [kind for kind, share in MIXTURE.items() if f"{kind} {share:.2f}" not in shown] == []
