@@ -20,22 +20,18 @@ from ..models.detection_metrics import (
     detection_intervals,
     detection_metrics,
     loss_chance,
-    operating_threshold,
     truths_from_arrays,
 )
 from ..models.metrics import ClassificationMetrics, DetectionMetrics
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
+from ..training.detector.operating_point import choose_threshold, select_frames
 from .baselines import centre_boxes, extended_sources
 from .chance import PairedCounts, paired_counts
 from .tuned_sep import tuned_sources
 
 FLOAT_VARIANTS = ("fp32", "onnx_fp32")
-MAX_FALSE_ALARMS, MAX_FALSE_ALARMS_IN_STAR_FIELDS = 0.15, 0.05
-"""The operating threshold has the best F1 within a minimum precision and these limits of false positives per frame
-without galaxies (of nebulae and clusters; of stars only)."""
-STAR_FIELDS = "sdss_starfields"
 MATCH_IOU = 0.5
 
 SUBSET_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
@@ -211,8 +207,7 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray], min
     selects = np.asarray(data.get("selects", np.arange(len(frames)) % 2 == 0), bool)
     shipped = "int8" if "int8" in results else reference_variant(names)
     chosen = results[shipped]
-    limits = np.where(data["set"] == STAR_FIELDS, MAX_FALSE_ALARMS_IN_STAR_FIELDS, MAX_FALSE_ALARMS)
-    threshold = operating_threshold(_masked(chosen, selects), min_precision, limits[selects].tolist())
+    threshold = choose_threshold(chosen, data["set"], selects, min_precision)
     agreement = _agreements(results, threshold)
     baselines = {
         "centre_box": centre_boxes(data["images"], data["boxes"], data["box_frame"], data["set"]),
@@ -229,7 +224,7 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray], min
         for subset in sorted(set(data["set"].tolist())):
             of_set = data["set"] == subset
             sets[name][subset] = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
-    intervals = detection_intervals(chosen, threshold, _masked(chosen, ~selects))
+    intervals = detection_intervals(chosen, threshold, select_frames(chosen, ~selects))
     changes = {name: _drop_chance(results, metrics, reference_variant(names), name) for name in agreement}
     return Evaluation(metrics, agreement, threshold, sets, {shipped: intervals}, changes)
 
@@ -286,11 +281,7 @@ def _metrics(
     frames: list[EvaluatedFrame], threshold: float, baseline: bool, measured: np.ndarray, operating: np.ndarray
 ) -> DetectionMetrics:
     """Measure the frames `measured`; those of `operating` at the threshold."""
-    metrics = detection_metrics(_masked(frames, measured), threshold, _masked(frames, operating))
+    metrics = detection_metrics(select_frames(frames, measured), threshold, select_frames(frames, operating))
     if baseline:  # the scores of a baseline are not probabilities, so the network's threshold does not apply
         return replace(metrics, precision=None, recall=None, fp_per_frame=None, operating=None)
     return metrics
-
-
-def _masked(frames: list[EvaluatedFrame], mask: np.ndarray) -> list[EvaluatedFrame]:
-    return [frame for frame, kept in zip(frames, mask, strict=True) if kept]

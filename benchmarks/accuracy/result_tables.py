@@ -26,6 +26,7 @@ from ...training.search.detector_space import DETECTORS
 from ...training.search.space import Space
 from ...training.study import study_table
 from ...training.study.comparisons import FoldComparison, SourceComparison
+from ...training.study.detector_table import comparison_table
 
 TITLES = {
     "views": "Augmentation (section 2.3)",
@@ -37,6 +38,8 @@ TITLES = {
     "cross": "Trained on one source, measured on the other",
     "search-detector": "The search for detectors: mAP@0.5 and cost together",
     "detector-folds": "A detector over folds",
+    "detectors-scenes": "Detectors after the same number of scenes",
+    "detectors-hours": "Detectors after the same core-hours",
 }
 """The titles of the tables, in the order of the page; sections are those of the university report."""
 
@@ -63,6 +66,8 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         if not found:
             raise ValueError("it is empty")
         render(name, found)
+        if name in _BUDGETS:
+            _check_comparison(path, found, *_BUDGETS[name])
         if name in _COMPLETE:
             _check_rows(path, found, _COMPLETE[name])
     except OSError as error:
@@ -78,7 +83,20 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
 
 
 def _command(name: str) -> str:
-    return "train detector --folds" if name == "detector-folds" else f"study {name}"
+    return _COMMANDS.get(name, f"study {name}")
+
+
+def _check_comparison(path: Path, found: dict[str, Any], limit: str, option: str) -> None:
+    """Raise a RunError unless a comparison has the table's kind of limit.
+
+    Its rows must have the same seeds.
+    """
+    if found["about"]["budget"][limit] is None:
+        raise RunError(f"{path} is not a comparison with {option}: save it under the other name")
+    seeds = {row["name"]: row["seeds"] for row in found["rows"]}
+    if len(set(map(tuple, seeds.values()))) > 1:
+        each = "; ".join(f"{name}: {', '.join(map(str, own))}" for name, own in seeds.items())
+        raise RunError(f"the rows of {path} have different seeds ({each}): train all with each of them, then save it")
 
 
 def _check_rows(path: Path, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
@@ -226,6 +244,13 @@ def _cross(saved: dict[str, Any]) -> str:
 _COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}
 """Names of the rows that a table must have; the rows of these tables must have the same seeds and epochs."""
 
+_COMMANDS = {
+    "detector-folds": "train detector --folds",
+    "detectors-scenes": "study compare-detectors --scenes",
+    "detectors-hours": "study compare-detectors --core-hours",
+}
+_BUDGETS = {"detectors-scenes": ("scenes", "--scenes"), "detectors-hours": ("core_hours", "--core-hours")}
+
 _FILES = {
     "folds": "comparison.json",
     "search": "trials.json",
@@ -233,6 +258,8 @@ _FILES = {
     "cross": "cross.json",
     "search-detector": "trials.json",
     "detector-folds": "folds.json",
+    "detectors-scenes": "comparison.json",
+    "detectors-hours": "comparison.json",
 }
 _REDUCE: dict[str, Callable[[Any], Any]] = {"search": _reduce_search, "search-detector": _reduce_search}
 _RENDER: dict[str, Callable[[Any], str]] = {
@@ -242,4 +269,6 @@ _RENDER: dict[str, Callable[[Any], str]] = {
     "cross": _cross,
     "search-detector": partial(_search, space=DETECTORS),
     "detector-folds": fold_table,
+    "detectors-scenes": comparison_table,
+    "detectors-hours": comparison_table,
 }

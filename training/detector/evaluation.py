@@ -12,6 +12,7 @@ from ..data.sample import Sample
 from ..scenes.evaluation_scenes import EvaluationScenes
 from ..scenes.generator import SceneSource
 from .anchor_matching import decode_detections
+from .operating_point import measure_at_own_threshold
 
 CALIBRATION_IMAGES = 200
 THRESHOLD = 0.5
@@ -79,6 +80,7 @@ def score(
     evaluation: dict[str, np.ndarray],
     anchors: np.ndarray,
     every: int = 1,
+    own_threshold: bool = False,
 ) -> dict[str, Any]:
     """Score a detector on an evaluation set.
 
@@ -87,10 +89,12 @@ def score(
         evaluation: from `evaluation_set`.
         anchors: (N, 4) from `models.decode.anchor_grid`.
         every: use every n-th frame only.
+        own_threshold: also choose a threshold and measure at it, see `operating_point.measure_at_own_threshold`.
 
     Returns:
         map50 and map of all frames, ``map50_<set>`` of each set with boxes, and ``false_<set>``: detections per frame
-        without galaxies with a score of at least 0.5. See `models.detection_metrics.detection_metrics`.
+        without galaxies with a score of at least 0.5; and, if `own_threshold`, threshold, precision and recall there.
+        See `models.detection_metrics.detection_metrics`.
     """
     frames = np.arange(0, len(evaluation["images"]), every)
     # Deep-sky frames are few, so all of them are used.
@@ -104,6 +108,8 @@ def score(
     ]
     overall = detection_metrics(evaluated, THRESHOLD)
     metrics = {"map50": overall.map50, "map": overall.map}
+    if own_threshold:
+        metrics |= measure_at_own_threshold(evaluated, sets, evaluation["selects"][frames])
     for name in sorted(set(sets.tolist())):
         set_metrics = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
         metrics |= {f"map50_{name}": set_metrics.map50, f"false_{name}": set_metrics.fp_per_frame}

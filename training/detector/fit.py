@@ -249,7 +249,7 @@ class _Training:
             # A thousand new scenes are enough for the statistics; a short trial uses as many as it was trained on.
             count = min(last, max(8, 1000 // len(self.batches.positions)))
             trainer.estimate_statistics(self.batches.run(last, last + count))
-            metrics = score(trainer.outputs, self.evaluation, self.anchors)
+            metrics = score(trainer.outputs, self.evaluation, self.anchors, own_threshold=True)
             inputs = calibration_set(self.batches.generator, self.train_samples, settings.seed)
             if settings.raw_frames:
                 inputs = np.concatenate([inputs, raw_calibration(self.batches.generator, settings.seed)])

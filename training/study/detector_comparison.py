@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ...files import write_atomic
-from ...models.markdown import markdown_table
 from ..data.splits import data_hash
 from ..detector.fit import train
 from ..detector.settings import PRESETS, DetectorSettings
@@ -22,12 +22,12 @@ from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import RunRecord, read_log, trained_epochs, write_json
 from .agreement import agree_plain
+from .detector_table import MEASURED, comparison_table
 
 logger = logging.getLogger(__name__)
 
-SPEED_SCENES, SPEED_EPOCHS = 320, 2
-"""Scenes per epoch and epochs of the training by which a network's core-hours are measured; the last epoch counts."""
-MEASURED = ("map50", "map", "map50_composed", "map50_deepsky_frames", "map50_gz_off_centre")
+SPEED_EPOCHS = 3
+"""Epochs of the training by which a network's core-hours are measured. The first take longer: images are read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,8 @@ def compare_detectors(
         data, threads, report: see `fit.train`.
 
     Returns:
-        A row for each preset: name, seeds, scenes and core_hours of each run, how many of them the limit ended,
-        parameters, macs, and means and spreads (sample standard deviation; None for one seed) of `MEASURED`.
+        A row for each preset: name, seeds, scenes and core_hours of each run, how many of them the limit ended, images
+        held out, parameters, macs, and means and spreads (sample standard deviation; None for one seed) of `MEASURED`.
 
     Raises:
         RunError: the folder holds runs of another budget, of other data or settings.
@@ -99,8 +99,9 @@ def compare_detectors(
             run = dataclasses.replace(chosen, seed=seed, epochs=epochs)
             records.append(train(data, folders[-1], run, (folders[-1] / "run.json").exists(), report))
             current = _row(name, seeds, records, [trained_epochs(folder) for folder in folders])
-            write_json(out / "comparison.json", {"about": shared, "rows": [*rows, current]})
-            write_atomic(out / "comparison.md", comparison_table([*rows, current], budget).encode())
+            found = {"about": shared, "rows": [*rows, current]}
+            write_json(out / "comparison.json", found)
+            write_atomic(out / "comparison.md", comparison_table(found).encode())
         rows.append(current)
     return rows
 
@@ -109,10 +110,16 @@ def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget
     """Return the number of epochs in a budget; measure the speed if needed."""
     if budget.scenes is not None:
         return max(1, budget.scenes // settings.images_per_epoch)
-    trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, images_per_epoch=SPEED_SCENES, patience=0)
-    train(data, folder, trial, (folder / "run.json").exists(), report)
-    seconds = read_log(folder)[-1]["core_seconds"] / SPEED_SCENES * settings.images_per_epoch
-    return max(1, int((budget.core_hours or 0.0) * 3600 / max(seconds, 1e-6)))
+    train(
+        data,
+        folder,
+        dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0),
+        (folder / "run.json").exists(),
+        report,
+    )
+    *first, last = [line["core_seconds"] for line in read_log(folder)]
+    left = (budget.core_hours or 0.0) * 3600 - sum(first)
+    return max(1, len(first) + math.floor(left / max(last, 1e-6)))
 
 
 def _row(name: str, seeds: Sequence[int], records: Sequence[RunRecord], trained: Sequence[int]) -> dict[str, Any]:
@@ -127,29 +134,9 @@ def _row(name: str, seeds: Sequence[int], records: Sequence[RunRecord], trained:
         "ended_by_limit": sum(
             epochs == record.settings["epochs"] for record, epochs in zip(records, trained, strict=True)
         ),
+        "images": [record.data["split"]["validation"] for record in records],
         "parameters": records[0].model["parameters"],
         "macs": records[0].model["macs"],
         "means": {key: float(np.mean(found)) for key, found in values.items() if found},
         "spreads": {key: float(np.std(found, ddof=1)) if len(found) > 1 else None for key, found in values.items()},
     }
-
-
-def comparison_table(rows: Sequence[dict[str, Any]], budget: Budget) -> str:
-    """Format the rows of `compare_detectors` as a Markdown page."""
-    limit = f"{budget.scenes:,} scenes" if budget.scenes is not None else f"{budget.core_hours:g} core-hours"
-    ended, runs = sum(row["ended_by_limit"] for row in rows), sum(len(row["seeds"]) for row in rows)
-    about = (
-        f"From random weights, at most {limit} each, on validation. "
-        f"The limit ended {ended} of the {runs} runs, which were not trained until convergence."
-    )
-    lines = []
-    for row in rows:
-        scores = []
-        for key in MEASURED:
-            spread, mean = row["spreads"][key], row["means"].get(key)
-            scores.append("" if mean is None else f"{mean:.3f}" + (f" ± {spread:.3f}" if spread is not None else ""))
-        scenes, hours = f"{np.mean(row['scenes']):,.0f}", f"{np.mean(row['core_hours']):.2f}"
-        seeds = ", ".join(map(str, row["seeds"]))
-        lines.append([row["name"], *scores, scenes, hours, f"{row['macs'] / 1e6:.1f}", seeds])
-    heading = ["", *MEASURED, "scenes seen", "core-hours", "million MACs", "seeds"]
-    return "\n".join([about, "", *markdown_table(heading, lines)]) + "\n"

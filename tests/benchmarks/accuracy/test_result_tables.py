@@ -42,6 +42,16 @@ def row(name, f1):
     }
 
 
+COMPARISON = {
+    "about": {"budget": {"scenes": 6400, "core_hours": None, "patience": 2}},
+    "rows": [{
+        "name": "quick", "seeds": [1, 2], "scenes": [6400, 6400], "core_hours": [0.02, 0.02], "ended_by_limit": 1,
+        "images": [200, 210], "parameters": 851_310, "macs": 92_900_000,
+        "means": {"map50": 0.75, "threshold": 0.45, "precision": 0.9},
+        "spreads": {"map50": 0.05, "threshold": 0.01, "precision": 0.01},
+    }],
+}  # fmt: skip
+
 FOUND = {
     "views": ("table.json", [row("none", 0.5), row("sky", 0.625)], ["| sky | 0.625 |", "At most 15 epochs each, seed 1"]),
     "folds": ("comparison.json", {
@@ -71,7 +81,18 @@ FOUND = {
                     "deepsky_frames_map50": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.6]}},
     }, ["| map50 | 0.750 | 0.050 | 0.700 | 0.750 | 0.800 |", "3 networks 'quick' (seed 4), at most 16 epochs of 1600 scenes",
         "| deepsky_frames_map50 | 0.500 | 0.100 | 0.400 | 0.600 | |", "(301, 299, 300 images)"]),
+    "detectors-scenes": ("comparison.json", COMPARISON, [
+        "at most 6,400 scenes each, as float32. The limit ended 1 of the 2 runs", "holds other images out (200, 210)",
+        "| quick | 0.750 ± 0.050 | | | | | | 0.450 ± 0.010 | 0.900 ± 0.010 | | 6,400 | 0.02 | 92.9 | 1, 2 |"]),
+    "detectors-hours": ("comparison.json", COMPARISON | {"about": {"budget": {"scenes": None, "core_hours": 0.5}}}, [
+        "at most 0.5 core-hours each, as float32"]),
 }  # fmt: skip
+
+COMMANDS = {
+    "detector-folds": "train detector --folds",
+    "detectors-scenes": "study compare-detectors --scenes",
+    "detectors-hours": "study compare-detectors --core-hours",
+}
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -101,7 +122,7 @@ def test_learning_curves_of_trials_are_not_saved(tmp_path):
 def test_file_that_is_not_a_table_is_rejected(name, content, tmp_path):
     """A damaged or foreign file must not reach the page."""
     (tmp_path / FOUND[name][0]).write_text(content)
-    command = "train detector --folds" if name == "detector-folds" else f"study {name}"
+    command = COMMANDS.get(name, f"study {name}")
     with pytest.raises(RunError, match=f"is not a table of 'galaxy-edge {command}'"):
         save_table(name, tmp_path, tmp_path / "results")
     assert not (tmp_path / "results").exists()
@@ -146,3 +167,19 @@ def test_table_of_an_unfinished_or_mixed_study_is_not_saved(tmp_path):
     assert not (tmp_path / "results").exists()
     (tmp_path / "table.json").write_text(json.dumps(rows))
     assert save_table("scratch", tmp_path, tmp_path / "results").exists()
+
+
+def test_a_comparison_of_detectors_has_its_kind_of_limit_and_equal_seeds(tmp_path):
+    """The two tables answer different questions.
+
+    A row with one seed more is another experiment.
+    """
+    path = tmp_path / "comparison.json"
+    path.write_text(json.dumps(COMPARISON))
+    with pytest.raises(RunError, match="not a comparison with --core-hours: save it under the other name"):
+        save_table("detectors-hours", tmp_path, tmp_path / "results")
+    second = COMPARISON["rows"][0] | {"name": "stock", "seeds": [1]}
+    path.write_text(json.dumps(COMPARISON | {"rows": [*COMPARISON["rows"], second]}))
+    with pytest.raises(RunError, match=r"have different seeds \(quick: 1, 2; stock: 1\)"):
+        save_table("detectors-scenes", tmp_path, tmp_path / "results")
+    assert not (tmp_path / "results").exists()

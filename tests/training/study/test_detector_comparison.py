@@ -20,13 +20,15 @@ def trained(monkeypatch):
     def train(data, out, settings, resume=False, report=None):
         if resume:
             return read_record(out)
-        run = RunFolder(out, "detect", settings.plain(), {"hash": "data"}, resume)
+        run = RunFolder(
+            out, "detect", settings.plain(), {"hash": "data", "split": {"validation": 300 + settings.seed}}, resume
+        )
         done.append((out.parent.name, out.name, settings.epochs))
         seconds = SECONDS[settings.size] * settings.images_per_epoch
         for epoch in range(settings.epochs):
-            run.log(epoch=epoch + 1, core_seconds=seconds)
-        metrics = {"map50": settings.size / 1000 + settings.seed / 100}
-        return run.finish({"parameters": 1, "macs": 2}, metrics, core_hours=seconds * settings.epochs / 3600)
+            run.log(epoch=epoch + 1, core_seconds=seconds * (3 if epoch == 0 else 1))
+        metrics = {"map50": settings.size / 1000 + settings.seed / 100, "threshold": settings.seed / 4}
+        return run.finish({"parameters": 1, "macs": 2}, metrics, core_hours=seconds * (settings.epochs + 2) / 3600)
 
     monkeypatch.setattr(detector_comparison, "train", train)
     monkeypatch.setattr(detector_comparison, "read_set", lambda data: [])
@@ -37,15 +39,19 @@ def test_equal_scenes(trained, tmp_path):
     rows = compare_detectors(["nano", "quick"], tmp_path, tmp_path / "out", Budget(scenes=8000), seeds=(1, 2))
     assert [(name, epochs) for name, _, epochs in trained] == [("nano", 5)] * 2 + [("quick", 5)] * 2
     assert rows[0]["scenes"] == [8000, 8000] and rows[0]["ended_by_limit"] == 2
-    assert rows[0]["means"] == {"map50": pytest.approx(0.160 + 0.015)}  # the size, and the mean of both seeds
+    # The size, and the mean of both seeds.
+    assert rows[0]["means"] == {"map50": pytest.approx(0.160 + 0.015), "threshold": pytest.approx(0.375)}
+    assert rows[0]["images"] == [301, 302]
     assert rows[0]["spreads"]["map50"] == pytest.approx(0.00707, abs=1e-4)
     page = (tmp_path / "out" / "comparison.md").read_text()
     assert "at most 8,000 scenes each" in page and "ended 4 of the 4 runs" in page and "0.175 ± 0.007" in page
+    assert "holds other images out (301, 302)" in page and "| 0.375 ± 0.177 |" in page
 
 
 def test_equal_core_hours_give_a_fast_network_more_scenes(trained, tmp_path):
     rows = compare_detectors(["nano", "quick"], tmp_path, tmp_path / "out", Budget(core_hours=0.1))
-    assert trained == [("nano", "speed", 2), ("nano", "seed1", 22), ("quick", "speed", 2), ("quick", "seed1", 11)]
+    # 360 seconds; an epoch takes 16 or 32, and the first, in which images are read, three times as long.
+    assert trained == [("nano", "speed", 3), ("nano", "seed1", 20), ("quick", "speed", 3), ("quick", "seed1", 9)]
     assert all(row["core_hours"][0] <= 0.1 for row in rows)
 
 
