@@ -122,6 +122,8 @@ class Settings:
         """
         if task != "detect" and POSTPROCESS_FORMAT in self.formats:
             raise ExportUsage(f"{POSTPROCESS_FORMAT} is for detectors; this is a classifier")
+        if task != "detect" and self.min_precision != Settings.min_precision:
+            raise ExportUsage("min-precision is for detectors; this is a classifier, which has no such threshold")
         needed = {REFERENCE, *self.formats}
         if ALL in needed:
             needed |= {name for name in FORMATS if task == "detect" or name != POSTPROCESS_FORMAT}

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.main import cli
+from galaxy_edge.export.bundle import export_run
+from galaxy_edge.export.errors import ExportUsage
+from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 
 FAINT, FALSE, BRIGHT = 150, 200, 240
@@ -52,3 +55,8 @@ def test_a_higher_precision_costs_the_galaxies_that_are_fainter_than_something_f
 def test_a_precision_over_one_is_refused(run):
     done = CliRunner().invoke(cli, ["export", str(run), "--int8", "--min-precision", "97"])
     assert done.exit_code == 2 and "97 is not in the range 0<=x<=1" in done.output.replace("97.0", "97")
+
+
+def test_a_classifier_has_no_such_precision(tiny_runs):
+    with pytest.raises(ExportUsage, match="min-precision is for detectors; this is a classifier"):
+        export_run(tiny_runs / "classifier", None, Settings(min_precision=0.97))
