@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 from galaxy_edge.devices.engine_plugins import GROUP
+from galaxy_edge.models.boxes import iou_matrix
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from helpers.paths import ROOT
 
@@ -46,9 +48,31 @@ def test_ncnn_gives_the_outputs_of_onnx_runtime_and_the_events_of_a_run(tmp_path
     assert said.count("ncnn differs from ONNX Runtime by") == 2, said  # and by no more than its tolerance
     for name in names:
         assert Bundle.load(models / name).variant("ncnn").runtime == "plugin:ncnn"
-    run = ("galaxy_edge", "run", "--camera", "demo", "--models", models, "--max-frames", "4", "--json", "--engine")
-    lines = {}
+    run = (
+        "galaxy_edge",
+        "run",
+        "--camera",
+        "demo",
+        "--models",
+        models,
+        "--max-frames",
+        "4",
+        "--min-score",
+        "0.3",
+        "--json",
+    )
+    frames = {}
     for engine in ("ncnn", "litert"):
-        found = [json.loads(line) for line in python(*run, engine, "--out", tmp_path / engine).splitlines()]
-        lines[engine] = [[item["class"] for item in frame["detections"]] for frame in found]
-    assert lines["ncnn"] == lines["litert"] and any(lines["ncnn"]), "float32 and int8 find the same in the demo"
+        lines = python(*run, "--engine", engine, "--out", tmp_path / engine).splitlines()
+        frames[engine] = [json.loads(line)["detections"] for line in lines]
+    # float32 and int8 find the same; only near the threshold may one of them miss it.
+    compared = 0
+    for ours, others in (frames.values(), reversed(frames.values())):
+        for found, expected in zip(ours, others, strict=True):
+            for item in (item for item in expected if item["score"] >= 0.4):
+                near = [
+                    other for other in found if iou_matrix(*(np.array([x["box"]]) for x in (item, other)))[0, 0] > 0.5
+                ]
+                assert [other["class"] for other in near] == [item["class"]]
+                compared += 1
+    assert compared >= 8

@@ -133,18 +133,22 @@ class DetectorSettings:
 
 QUICK: dict[str, Any] = {
     "architecture": "quick",
-    "size": 224,
+    "size": 288,
     "width": 1.0,
+    "stage_blocks": (1, 2, 1),
+    "expansions": (2.0, 2.0, 3.0),
     "fpn_filters": 48,
     "head_convs": 0,
-    "max_level": 6,
 }
 """The network that is shipped."""
 
+WIDER = QUICK | {"expansions": (2.0, 3.0, 3.0)}
+"""The same with wider blocks."""
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "nano": QUICK | {"size": 160, "stage_blocks": (1, 3, 3)},
+    "nano": WIDER | {"size": 160, "stage_blocks": (1, 3, 3), "max_level": 6},
     "quick": QUICK,
-    "base": QUICK | {"size": 320, "max_level": 7},
+    "base": WIDER | {"size": 320, "stage_blocks": (1, 3, 4)},
     "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {

@@ -10,7 +10,7 @@ from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.images.decoder import decode_image
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.models.naming import PLAIN_NAMES
+from galaxy_edge.models.naming import GROUP_LABELS, PLAIN_NAMES
 from galaxy_edge.runtime.events.reviews import read_reviews
 from helpers.live_run import running
 
@@ -109,7 +109,8 @@ def test_boxes_are_those_of_the_list_and_can_be_switched_off(page, live):
     wait(page, "document.querySelector('.box') !== null")
     view = live.json("/api/view")
     listed = {event["id"]: event["label"] for event in live.json("/api/events?limit=500")}
-    assert all(listed.get(shown["id"], shown["label"]) in PLAIN_NAMES.values() for shown in view["objects"])
+    names = {*PLAIN_NAMES.values(), *GROUP_LABELS.values()}
+    assert all(listed.get(shown["id"], shown["label"]) in names for shown in view["objects"])
     page.tap("#show-boxes")
     assert page.evaluate("document.getElementById('boxes').hidden")
     page.tap("#show-boxes")

@@ -46,8 +46,8 @@ def test_the_shipped_detector_teaches_its_own_kind_only(tmp_path):
     """Outputs of other anchors cannot be compared one by one."""
     folder = shipped_bundle_path("galaxy-detector")
     settings = DetectorSettings(**PRESETS["quick"])
-    scores, deltas = load_teacher(folder, settings).soft_targets(np.zeros((1, 224, 224, 3), np.uint8))
-    assert scores.shape == (1, 6270) and deltas.shape == (1, 6270, 4) and scores.max() < 0.5
+    scores, deltas = load_teacher(folder, settings).soft_targets(np.zeros((1, 288, 288, 3), np.uint8))
+    assert scores.shape == (1, 10410) and deltas.shape == (1, 10410, 4) and scores.max() < 0.5
     for change in ({"size": 256}, {"anchor_size": 3.0}):
         with pytest.raises(RunError, match="cannot teach this network"):
             load_teacher(folder, dataclasses.replace(settings, **change))

@@ -8,7 +8,7 @@ from galaxy_edge.training.study import detector_comparison
 from galaxy_edge.training.study.agreement import agree_plain
 from galaxy_edge.training.study.detector_comparison import Budget, compare_detectors
 
-SECONDS = {160: 0.01, 224: 0.02}
+SECONDS = {160: 0.01, 288: 0.02}
 """Processor time of a scene by size of the input."""
 
 
