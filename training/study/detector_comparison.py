@@ -117,7 +117,7 @@ def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget
         (folder / "run.json").exists(),
         report,
     )
-    *first, last = [line["core_seconds"] for line in read_log(folder)]
+    *first, last = [float(line["core_seconds"]) for line in read_log(folder)]
     left = (budget.core_hours or 0.0) * 3600 - sum(first)
     return max(1, len(first) + math.floor(left / max(last, 1e-6)))
 
