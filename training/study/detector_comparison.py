@@ -110,13 +110,8 @@ def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget
     """Return the number of epochs in a budget; measure the speed if needed."""
     if budget.scenes is not None:
         return max(1, budget.scenes // settings.images_per_epoch)
-    train(
-        data,
-        folder,
-        dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0),
-        (folder / "run.json").exists(),
-        report,
-    )
+    trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
+    train(data, folder, trial, (folder / "run.json").exists(), report)
     *first, last = [float(line["core_seconds"]) for line in read_log(folder)]
     left = (budget.core_hours or 0.0) * 3600 - sum(first)
     return max(1, len(first) + math.floor(left / max(last, 1e-6)))
