@@ -39,7 +39,7 @@ def comparison_table(found: dict[str, Any]) -> str:
         f"From random weights, at most {limit} each, as float32. {ends} Every seed holds other images out "
         f"({', '.join(map(str, images))}), on which its network is measured: mean and standard deviation over the "
         "seeds. Precision and recall are those at the network's own threshold, which is chosen on one half of the "
-        "frames (the best F1 with a precision of 0.9 and few false detections in frames without galaxies) and "
+        "frames (the best F1 with a precision of at least 0.9 and few false detections in frames without galaxies) and "
         "measured on the other half. Core-hours are processor time of the training."
     )
     heading = ["", *MEASURED.values(), "scenes seen", "core-hours", "million MACs", "seeds"]
