@@ -106,10 +106,10 @@ def make_close_ups(folder, count=12):
     return folder
 
 
-def make_sets(folder, survey=40, deepsky=20, fields=20):
+def make_sets(folder, survey=40, deepsky=20, fields=20, survey_side=160):
     """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields``.
 
-    Their images are rendered. Returns the folder.
+    Their images are rendered, those of galaxy frames with `survey_side` pixels a side. Returns the folder.
     """
     rng = np.random.default_rng(7)
 
@@ -121,7 +121,7 @@ def make_sets(folder, survey=40, deepsky=20, fields=20):
     target.mkdir()
     images, rows = {}, []
     for number in range(survey):
-        image, box = galaxy_frame(rng, 160)
+        image, box = galaxy_frame(rng, survey_side)
         images[f"{number}.png"] = image
         rows.append(
             {

@@ -14,14 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.detection_metrics import DetectionTruth
+from ...models.preprocess import resize
 from ..data.sample import Sample
 from ..data.splits import in_first_half
+from .frames import FrameCache
 from .generator import Scene, SceneGenerator
 from .swallowed import has_swallowed
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
 COMPOSED_SCENES = 200
 """Default number of composed scenes."""
+DRAWN_SIDE = 320
+"""Side in pixels at which off-centre and composed scenes are drawn. They are then scaled to the network's input, so
+that networks of all input sizes are measured on the same galaxies at the same places."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,10 @@ class EvaluationScene:
 class EvaluationScenes:
     """Scenes of samples in every situation that the samples allow.
 
-    One situation follows the other. Scenes are generated while iterating, the same ones each time.
+    One situation follows the other. Scenes are generated while iterating, the same ones each time, for every size.
+
+    Composed scenes for choosing a threshold and those for measuring at it are made of different frames, where both
+    halves have galaxies to compose.
 
     Args:
         samples: frames with boxes or known to be without galaxies; others, and survey frames whose box holds another
@@ -69,42 +77,55 @@ class EvaluationScenes:
         self, samples: Sequence[Sample], size: int, seed: int, limits: Mapping[str, int] | None = None
     ) -> None:
         limits, rng = limits or {}, np.random.default_rng([seed, 1])
-        self._seed = seed
-        self._usable = [
+        self._seed, self._size = seed, size
+        usable = [
             sample
             for sample in samples
             if not has_swallowed(sample)
             and (sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore)))
         ]
-        self._generator = SceneGenerator(self._usable, size) if self._usable else None
-        names = dict.fromkeys(sample.set for sample in self._usable)
+        names = dict.fromkeys(sample.set for sample in usable)
         self._whole = [
             sample
             for name in names
             for sample in _sample_of(
-                rng, [candidate for candidate in self._usable if candidate.set == name], limits.get(name)
+                rng, [candidate for candidate in usable if candidate.set == name], limits.get(name)
             )
         ]
-        survey = self._generator.survey if self._generator else []
+        frames = FrameCache(usable)
+        self._frames = SceneGenerator(usable, size, frames=frames) if usable else None
+        self._drawn = SceneGenerator(usable, DRAWN_SIDE, frames=frames) if usable else None
+        survey = self._drawn.survey if self._drawn else []
         self._off_centre = _sample_of(rng, survey, limits.get(OFF_CENTRE))
         self._composed = limits.get(COMPOSED, COMPOSED_SCENES) if survey else 0
+        self._halves = [_half_generator(usable, selects, frames) for selects in (True, False)]
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._off_centre) + self._composed
 
     def __iter__(self) -> Iterator[EvaluationScene]:
-        if not self._generator:
+        if not self._frames or not self._drawn:
             return
         for sample in self._whole:
-            scene = self._generator.whole(sample)
+            scene = self._frames.whole(sample)
             complete = sample.complete or sample.kind == "negative"
             yield EvaluationScene(sample.set, scene, complete, (sample,) * len(scene.boxes), _selects(sample))
         for index, sample in enumerate(self._off_centre):
-            scene = self._generator.off_centre(np.random.default_rng([self._seed, 2, index]), sample)
+            scene = self._scale(self._drawn.off_centre(np.random.default_rng([self._seed, 2, index]), sample))
             yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes), _selects(sample))
         for index in range(self._composed):
-            scene, origins = self._generator.composed(np.random.default_rng([self._seed, 3, index]))
-            yield EvaluationScene(COMPOSED, scene, True, tuple(origins), index % 2 == 0)
+            selects = index % 2 == 0
+            half = self._halves[not selects] or self._drawn
+            scene, origins = half.composed(np.random.default_rng([self._seed, 3, index]))
+            yield EvaluationScene(COMPOSED, self._scale(scene), True, tuple(origins), selects)
+
+    def _scale(self, scene: Scene) -> Scene:
+        """Scale a scene of `DRAWN_SIDE` pixels to the network's input."""
+        if self._size == DRAWN_SIDE:
+            return scene
+        factor = np.float32(self._size / DRAWN_SIDE)
+        image = resize(scene.image, self._size, self._size)
+        return Scene(image, scene.boxes * factor, scene.ignore * factor, scene.kind)
 
 
 def _selects(sample: Sample) -> bool:
@@ -113,6 +134,16 @@ def _selects(sample: Sample) -> bool:
     It is chosen on half of the frames, which are selected by their content.
     """
     return in_first_half(sample.digest())
+
+
+def _half_generator(samples: Sequence[Sample], selects: bool, frames: FrameCache) -> SceneGenerator | None:
+    """Return a generator of scenes of one half of the samples.
+
+    None if the half has no galaxy to compose.
+    """
+    half = [sample for sample in samples if _selects(sample) == selects]
+    composable = any(len(sample.boxes) and not sample.complete for sample in half)
+    return SceneGenerator(half, DRAWN_SIDE, frames=frames) if composable else None
 
 
 def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], limit: int | None) -> list[Sample]:

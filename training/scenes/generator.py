@@ -95,6 +95,7 @@ class SceneGenerator:
         size: side of the scenes in pixels.
         shares: of some kinds of scenes, in place of those of `MIXTURE`, see `mixture.check_shares`. The others keep
             their proportions.
+        frames: a cache of the samples that is used by other generators too.
 
     Attributes:
         kinds: the kinds of scenes that the samples allow.
@@ -104,7 +105,13 @@ class SceneGenerator:
         DataError: there is neither a box nor a frame without galaxies, or the shares do not fit the samples.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int, shares: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        shares: Mapping[str, float] | None = None,
+        frames: FrameCache | None = None,
+    ) -> None:
         self.size = size
         boxed = [sample for sample in samples if len(sample.boxes) and not has_swallowed(sample)]
         self.survey = [sample for sample in boxed if not sample.complete]
@@ -113,7 +120,7 @@ class SceneGenerator:
         self.fields = [sample for sample in empty if sample.set == "sdss_starfields"]
         negatives = [sample for sample in empty if sample.set != "sdss_starfields"]
         close_ups = [sample for sample in samples if sample.set == CLOSE_UPS]
-        self._frames = FrameCache(samples)
+        self._frames = frames or FrameCache(samples)
         self.composer = SceneComposer(size, self._frames, self.survey, close_ups, self.fields, negatives)
         drawable: dict[str, tuple[Callable[[Rng], Boxed], list[Sample]]] = {
             "survey": (self._survey, self.survey),

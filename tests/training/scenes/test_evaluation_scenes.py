@@ -11,7 +11,8 @@ SIZE = 128
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    return read_set(make_sets(tmp_path_factory.mktemp("sets")))
+    # As Galaxy Zoo frames, larger than the side at which scenes are drawn.
+    return read_set(make_sets(tmp_path_factory.mktemp("sets"), survey_side=400))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,24 @@ def test_same_seed_gives_the_same_scenes(samples, views):
     assert any(
         not np.array_equal(first.scene.image, second.scene.image) for first, second in zip(views, other, strict=True)
     )
+
+
+def test_networks_of_all_sizes_see_the_same_scenes(samples, views):
+    """Scores of networks with different input sizes are compared, so their galaxies must be the same ones."""
+    larger = list(EvaluationScenes(samples, 2 * SIZE, 1, {COMPOSED: 12}))
+    for small, large in zip(views, larger, strict=True):
+        assert small.samples == large.samples and small.situation == large.situation
+        np.testing.assert_allclose(2 * small.scene.boxes, large.scene.boxes, rtol=1e-4)
+        np.testing.assert_allclose(2 * small.scene.ignore, large.scene.ignore, rtol=1e-4)
+        assert large.scene.image.shape == (2 * SIZE, 2 * SIZE, 3)
+
+
+def test_thresholds_are_chosen_on_other_galaxies_than_they_are_measured_on(views):
+    """Otherwise a composed scene shows again what the threshold was chosen with."""
+    galaxies = {True: set(), False: set()}
+    for view in views:
+        galaxies[view.selects] |= {sample.digest() for sample in view.samples}
+    assert galaxies[True] and galaxies[False] and not galaxies[True] & galaxies[False]
 
 
 def test_frames_without_ground_truth_are_skipped(samples):
