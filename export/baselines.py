@@ -35,6 +35,15 @@ def centre_box(images: np.ndarray, boxes: np.ndarray, situation: str = "") -> li
     return [(box, np.ones(1)) for _ in images]
 
 
+def baseline_threshold(name: str) -> float:
+    """Return the minimum score of a baseline's reported detections.
+
+    It is 0 for the constant box. That of SEP was chosen by the rule for a network's threshold, on a part of the shipped
+    detector's training share.
+    """
+    return float(fitted()["thresholds"].get(name, 0.0))
+
+
 def centre_boxes(images: np.ndarray, boxes: np.ndarray, box_frame: np.ndarray, sets: np.ndarray) -> list[ScoredBoxes]:
     """Return for every image the `centre_box` of its situation.
 

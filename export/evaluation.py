@@ -6,7 +6,7 @@ The engines are those of the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
 from ..training.detector.operating_point import choose_threshold, select_frames
-from .baselines import centre_boxes, extended_sources
+from .baselines import baseline_threshold, centre_boxes, extended_sources
 from .chance import PairedCounts, paired_counts
 from .tuned_sep import tuned_sources
 
@@ -219,11 +219,12 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray], min
     every = np.ones(len(frames), bool)
     metrics, sets = {}, dict[str, dict[str, DetectionMetrics]]()
     for name, evaluated in results.items():
-        metrics[name] = _metrics(evaluated, threshold, name in baselines, every, ~selects)
+        minimum = baseline_threshold(name) if name in baselines else threshold
+        metrics[name] = _metrics(evaluated, minimum, every, ~selects)
         sets[name] = {}
         for subset in sorted(set(data["set"].tolist())):
             of_set = data["set"] == subset
-            sets[name][subset] = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
+            sets[name][subset] = _metrics(evaluated, minimum, of_set, of_set & ~selects)
     intervals = detection_intervals(chosen, threshold, select_frames(chosen, ~selects))
     changes = {name: _drop_chance(results, metrics, reference_variant(names), name) for name in agreement}
     return Evaluation(metrics, agreement, threshold, sets, {shipped: intervals}, changes)
@@ -278,10 +279,7 @@ def detector_agreement(
 
 
 def _metrics(
-    frames: list[EvaluatedFrame], threshold: float, baseline: bool, measured: np.ndarray, operating: np.ndarray
+    frames: list[EvaluatedFrame], threshold: float, measured: np.ndarray, operating: np.ndarray
 ) -> DetectionMetrics:
     """Measure the frames `measured`; those of `operating` at the threshold."""
-    metrics = detection_metrics(select_frames(frames, measured), threshold, select_frames(frames, operating))
-    if baseline:  # the scores of a baseline are not probabilities, so the network's threshold does not apply
-        return replace(metrics, precision=None, recall=None, fp_per_frame=None, operating=None)
-    return metrics
+    return detection_metrics(select_frames(frames, measured), threshold, select_frames(frames, operating))

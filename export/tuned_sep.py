@@ -10,6 +10,7 @@ that the baseline is the same everywhere and needs no scikit-learn.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,17 +151,20 @@ def fitted() -> dict[str, Any]:
     return saved | {name: Trees.from_dict(saved[name]) for name in ("filter", "size")}
 
 
-def tuned_sources(images: np.ndarray, max_sources: int = 20) -> list[tuple[np.ndarray, np.ndarray]]:
+def tuned_sources(
+    images: np.ndarray, max_sources: int = 20, model: Mapping[str, Any] | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Find galaxies by SEP's measurements and the fitted trees.
 
     Args:
         images: (n, H, W, 3) uint8, square.
         max_sources: maximum number of sources per image; those with the highest scores are kept.
+        model: the trees ``filter`` and ``size`` in place of the stored ones.
 
     Returns:
         boxes (N, 4) in pixels and scores (N,) 0..1 of each image, best first.
     """
-    model, results = fitted(), []
+    model, results = model or fitted(), []
     for image in images:
         scale = image.shape[0] / SIDE
         ellipses, features = extract_sources(image if scale == 1 else resize(image, SIDE, SIDE))

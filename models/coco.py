@@ -45,7 +45,7 @@ def average_precision(frames: Sequence[CocoFrame]) -> dict[str, float | None]:
     Returns:
         ``map50``, ``map``, ``ar1`` and ``ar10``, see `detection_metrics.detection_metrics`; None without true boxes.
     """
-    evaluation = run_coco(frames, [[0, 1e10]])
+    evaluation = _run(frames)
     if evaluation is None:
         return dict.fromkeys(KEYS)
     precision = evaluation.eval["precision"][:, :, 0, 0, -1]  # IoU, recall point
@@ -63,7 +63,7 @@ def average_precision_intervals(frames: Sequence[CocoFrame]) -> dict[str, tuple[
 
     Frames are drawn with replacement. An interval is None without true boxes.
     """
-    evaluation = run_coco(frames, [[0, 1e10]])
+    evaluation = _run(frames)
     if evaluation is None:
         return dict.fromkeys(KEYS)
     draws = _Resampled(evaluation)
@@ -80,7 +80,7 @@ def map50_loss_chance(before: Sequence[CocoFrame], after: Sequence[CocoFrame]) -
     Returns:
         The share of the draws, 0..1; None without true boxes.
     """
-    first, second = (run_coco(frames, [[0, 1e10]]) for frames in (before, after))
+    first, second = (_run(frames) for frames in (before, after))
     if first is None or second is None:
         return None
     both = _Resampled(first), _Resampled(second)
@@ -137,8 +137,8 @@ class _Resampled:
         return np.array([by_level[0].mean(), by_level.mean(), *best])
 
 
-def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
-    """Run COCOeval over frames for ranges of area; return None without true boxes.
+def _run(frames: Sequence[CocoFrame]) -> Any:
+    """Run COCOeval over frames; return None without true boxes.
 
     Raises:
         ModuleNotFoundError: pycocotools is not installed.
@@ -179,7 +179,7 @@ def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
 
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = Evaluation(index(true), index(found), "bbox")
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = areas, [str(area) for area in areas]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation

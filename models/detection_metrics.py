@@ -14,15 +14,12 @@ import numpy as np
 
 from . import coco
 from .boxes import iou_matrix
-from .coco import CocoFrame, ignored_overlap, run_coco
+from .coco import CocoFrame, ignored_overlap
 from .intervals import poisson_interval, wilson_interval
 from .metrics import DetectionMetrics, OperatingCounts
 
 MATCH_IOU = 0.5
 """Minimum IoU of a detection with its true box; minimum share in common with an ignore box for it to be ignored."""
-
-SIZES = {"under 16 px": (0, 16), "16 to 32 px": (16, 32), "32 to 96 px": (32, 96), "over 96 px": (96, 10**5)}
-"""Ranges of box sides (square root of the area) for average precision by size; 32 and 96 are COCO's limits."""
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
@@ -136,26 +133,6 @@ def loss_chance(before: Sequence[EvaluatedFrame], after: Sequence[EvaluatedFrame
     """
     first, second = ([_drop_undecidable(frame) for frame in frames] for frames in (before, after))
     return coco.map50_loss_chance(_coco_frames(first), _coco_frames(second))
-
-
-def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
-    """Measure average precision at IoU 0.5 by size of the galaxies.
-
-    pycocotools measures it. Each name in `SIZES` has a value in 0..1.
-
-    Sizes are in the pixels of the boxes given; None where no true box has that size.
-    """
-    evaluated = [_drop_undecidable(frame) for frame in frames]
-    evaluation = run_coco(
-        _coco_frames(evaluated), [[float(low) ** 2, float(high) ** 2] for low, high in SIZES.values()]
-    )
-    if evaluation is None:
-        return dict.fromkeys(SIZES)
-    precision = evaluation.eval["precision"][0, :, 0, :, -1]  # recall point, size; -1 where there is no true box
-    return {
-        name: float(curve.mean()) if (curve >= 0).all() else None
-        for name, curve in zip(SIZES, precision.T, strict=True)
-    }
 
 
 def match_outcomes(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,11 +1,12 @@
 """Precision, recall and false positives of a detector over its score.
 
-The calibration of the score is included.
+The calibration of the score and the recall by size are included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Scores at which curves are sampled, 0.05 to 0.95."""
 
 BINS = 10
+SIZES = {"under 5 %": (0.0, 0.05), "5 to 10 %": (0.05, 0.1), "10 to 30 %": (0.1, 0.3), "over 30 %": (0.3, np.inf)}
+"""Ranges of a galaxy's side (square root of the box's area), as shares of the image's side."""
 
 
 def curves(frames: Sequence[EvaluatedFrame]) -> dict[str, Any]:
@@ -54,3 +57,34 @@ def curves(frames: Sequence[EvaluatedFrame]) -> dict[str, Any]:
         if np.any(bins == number)
     ]
     return {"levels": levels, "calibration": calibration}
+
+
+def recall_by_size(frames: Sequence[EvaluatedFrame], threshold: float, side: int) -> dict[str, list[int]]:
+    """Count the galaxies of each size, and those found.
+
+    Args:
+        frames: as for `models.detection_metrics.detection_metrics`, of images of `side` pixels.
+        threshold: minimum score of a reported detection.
+
+    Returns:
+        For each name in `SIZES`, the number found at IoU 0.5 and the number of galaxies.
+    """
+    counts = {}
+    for name, (low, high) in SIZES.items():
+        selected = [_of_size(frame, low * side, high * side) for frame in frames]
+        scores, outcomes, _ = match_outcomes(selected)
+        found = int(((outcomes == TRUE_POSITIVE) & (scores >= threshold)).sum())
+        counts[name] = [found, sum(len(truth.boxes) for truth, _, _ in selected)]
+    return counts
+
+
+def _of_size(frame: EvaluatedFrame, low: float, high: float) -> EvaluatedFrame:
+    """Return a frame where galaxies of other sizes are ignored.
+
+    `low` and `high` limit the side, in pixels.
+    """
+    truth, boxes, scores = frame
+    sides = np.sqrt(np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1))
+    selected = (sides >= low) & (sides < high)
+    ignore = np.concatenate([truth.ignore, truth.boxes[~selected]])
+    return replace(truth, boxes=truth.boxes[selected], ignore=ignore), boxes, scores

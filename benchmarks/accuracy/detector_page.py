@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...export.baselines import baseline_threshold
 from ...models.intervals import interval_text
 from ...models.markdown import markdown_row, markdown_table
+from ...training.scenes.evaluation_scenes import COMPOSED
+from .curves import SIZES
 from .detector_results import FILE, KINDS, RULE, read_saved
 from .records.evaluation import BASELINES
 from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
 from .report import NAMES as SITUATIONS
+from .report import recall_cell
 
 OPERATING = (
     "Precision / recall where there are galaxies; false detections per frame where there are none. Of the frames of "
-    "its run's evaluation, a network is measured here on the half that is not for choosing its threshold."
+    "its run's evaluation, a network is measured here on the half that is not for choosing its threshold; composed "
+    "scenes of the two halves have different galaxies. The thresholds of SEP were chosen by the same rule on a fifth "
+    "of the training share; the constant box has none. The minimum precision is the one that a threshold was chosen "
+    "for (`export --min-precision`), 0.9 where nothing is recorded. That of the shipped network was decided with these "
+    "frames and those of LCO in view: on other frames its figures may be worse."
 )
 EARLIER = (
-    "A correct detection of an ignored object counted as false where half of it lay outside of the ignored box, on "
-    "other draws of the same kinds of scenes, without intervals, and overlapping boxes were not averaged. These "
-    "figures cannot be compared with those above.\n"
+    "On other draws of the same kinds of scenes for each input size; without intervals, a correct detection of an "
+    "ignored object counted as false where half of it lay outside of the ignored box, and overlapping boxes were not "
+    "averaged. These figures cannot be compared with those above.\n"
 )
 
 
@@ -38,9 +46,14 @@ def detector_page(results: Path) -> list[str]:
         parts += ["\n### mAP@0.5 in each situation\n", *_metric(rows, saved.baselines, names, "map50")]
         parts += ["\n### mAP@[.5:.95]\n", *_metric(rows, saved.baselines, names, "map")]
         parts += ["\n### AR@1, where a frame has one galaxy\n", *_metric(rows, saved.baselines, names, "ar1")]
-        parts += ["\n### At the operating threshold (int8)\n", _about_threshold(rows), *_operating(rows, names)]
+        parts += [
+            "\n### At the operating threshold (int8)\n",
+            _about_threshold(rows),
+            *_operating(rows, names, saved.baselines),
+        ]
+        parts += ["\n### Recall by size of the galaxies, composed scenes (int8)\n", *_recalls(rows, saved.baselines)]
     if earlier:
-        parts += ["\n### Measured before the rule for ignored objects changed\n", EARLIER]
+        parts += ["\n### Measured by an earlier rule\n", EARLIER]
         parts += [*_metric(earlier, {}, _names(earlier), "map50"), "", *_operating(earlier, _names(earlier))]
     if apart:
         parts += ["\n### Other seeds, other images held out\n", *_sizes(apart, timed=False)]
@@ -67,8 +80,10 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "set: versions of ours were compared on them, as on the LCO frames, three quarters of whose galaxies occur in "
         "training photographs. The constant box and the fitted SEP are of the training share "
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
-        "themselves; both have frames of the shipped network's size. Where a network started from an exported one, "
-        "core-hours and scenes are those of its own training only. A network imitates another if it also learns to "
+        "themselves; both have frames of the shipped network's size. Off-centre and composed scenes are the same for "
+        "networks of all input sizes. "
+        f"{_swallowed(rows)}Where a network started from an exported one, core-hours and scenes are those of its own "
+        "training only. A network imitates another if it also learns to "
         "predict its features. Core-hours are the processor time of the training, all threads. Latency of the int8 "
         f"file on one thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
         f"{saved.rounds} rounds: a comparison of networks, not the latency on a Raspberry Pi; empty where it was added "
@@ -117,44 +132,100 @@ def _sizes(rows: Sequence[DetectorRow], timed: bool = True) -> list[str]:
     return lines
 
 
+def _swallowed(rows: Sequence[DetectorRow]) -> str:
+    """Return a sentence on the frames that were left out; empty if there are none."""
+    count = next((row.swallowed for row in rows if row.swallowed), 0)
+    return f"{count} Galaxy Zoo frames are left out: their box holds a star or another galaxy too. " if count else ""
+
+
+class _Counts:
+    """Rows of a table with numbers of objects.
+
+    There is one where they differ from those of the row before.
+
+    Args:
+        cells: number of columns between the title and the first count.
+    """
+
+    def __init__(self, cells: int = 0) -> None:
+        self._cells, self._before = cells, list[str]()
+
+    def row(self, counts: list[str]) -> list[str]:
+        """Return the row that precedes figures with these counts.
+
+        Empty if the row before still applies.
+        """
+        if counts == self._before or not any(counts):
+            return []
+        title = "frames / galaxies" + (", from here" if self._before else "")
+        self._before = counts
+        return [markdown_row([title, *[""] * self._cells, *counts])]
+
+
 def _metric(rows: Sequence[DetectorRow], baselines: Mapping[str, BySituation], names: list[str], key: str) -> list[str]:
     first = rows[0].int8
     shown = [name for name in names if first[name].boxes and getattr(first[name], key) is not None]
-    lines = markdown_table(["", *(SITUATIONS[name] for name in shown)], [])
-    before: list[str] = []
+    lines, counts = markdown_table(["", *(SITUATIONS[name] for name in shown)], []), _Counts()
+
+    def add(situations: BySituation, title: str) -> None:
+        found = [situations.get(name) for name in shown]
+        lines.extend(counts.row([f"{metrics.frames} / {metrics.boxes}" if metrics else "" for metrics in found]))
+        lines.append(markdown_row([title, *(_cell(metrics, key) for metrics in found)]))
+
     for row in rows:
-        counts = [f"{row.int8[name].frames} / {row.int8[name].boxes}" if name in row.int8 else "" for name in shown]
-        if counts != before:
-            lines.append(markdown_row(["frames / galaxies" + (", from here" if before else ""), *counts]))
-            before = counts
-        lines += [
-            markdown_row([f"{row.name}, {kind}", *(_cell(row.variant(variant).get(name), key) for name in shown)])
-            for variant, kind in KINDS.items()
-        ]
-    lines += [
-        markdown_row([title, *(_cell(baselines[baseline].get(name), key) for name in shown)])
-        for baseline, title in BASELINES.items()
-        if baseline in baselines
-    ]
+        for variant, kind in KINDS.items():
+            add(row.variant(variant), f"{row.name}, {kind}")
+    for baseline, title in BASELINES.items():
+        if baseline in baselines:
+            add(baselines[baseline], title)
     return lines
 
 
-def _operating(rows: Sequence[DetectorRow], names: list[str]) -> list[str]:
-    lines = markdown_table(["", "threshold", *(SITUATIONS[name] for name in names)], [])
-    first = [metrics.operating if (metrics := rows[0].int8.get(name)) else None for name in names]
-    if any(first):
-        counts = (f"{found.frames} / {found.boxes}" if found else "" for found in first)
-        lines.append(markdown_row(["frames / galaxies", "", *counts]))
+def _operating(
+    rows: Sequence[DetectorRow], names: list[str], baselines: Mapping[str, BySituation] | None = None
+) -> list[str]:
+    heads = ("threshold", "minimum precision", *(SITUATIONS[name] for name in names))
+    lines, counts = markdown_table(["", *heads], []), _Counts(2)
+
+    def add(situations: BySituation, title: str, threshold: str, precision: str) -> None:
+        found = [situations.get(name) for name in names]
+        measured = [metrics.operating if metrics else None for metrics in found]
+        lines.extend(counts.row([f"{count.frames} / {count.boxes}" if count else "" for count in measured]))
+        lines.append(markdown_row([title, threshold, precision, *map(_operating_cell, found)]))
+
     for row in rows:
-        cells = []
-        for name in names:
-            metrics = row.int8[name]
-            parts = [f"{_cell(metrics, 'precision')} / {_cell(metrics, 'recall')}"] if metrics.boxes else []
-            if metrics.fp_per_frame is not None:
-                parts.append(f"{_cell(metrics, 'fp_per_frame')} per frame")
-            cells.append("; ".join(parts))
-        lines.append(markdown_row([row.name, f"{row.threshold:.2f}", *cells]))
+        minimum = "" if row.min_precision is None else f"{row.min_precision:g}"
+        add(row.int8, row.name, f"{row.threshold:.2f}", minimum)
+    for baseline, title in BASELINES.items():
+        if baselines and baseline in baselines:
+            threshold = baseline_threshold(baseline)
+            add(baselines[baseline], title, f"{threshold:.2f}" if threshold else "", "0.9" if threshold else "")
     return lines
+
+
+def _operating_cell(metrics: SavedMetrics | None) -> str:
+    if metrics is None:
+        return ""
+    parts = [f"{_cell(metrics, 'precision')} / {_cell(metrics, 'recall')}"] if metrics.boxes else []
+    if metrics.fp_per_frame is not None:
+        parts.append(f"{_cell(metrics, 'fp_per_frame')} per frame")
+    return "; ".join(parts)
+
+
+def _recalls(rows: Sequence[DetectorRow], baselines: Mapping[str, BySituation]) -> list[str]:
+    """Return a table of the recall at the threshold by the galaxy's side.
+
+    It has intervals and numbers of galaxies.
+    """
+    named = [(row.name, row.int8) for row in rows]
+    named += [(title, baselines[baseline]) for baseline, title in BASELINES.items() if baseline in baselines]
+    cells = []
+    for title, situations in named:
+        sizes = situations[COMPOSED].sizes if COMPOSED in situations else None
+        if sizes:
+            cells.append([title, *(recall_cell(*sizes[size]) for size in SIZES)])
+    about = "At the threshold of the table above, by the side of a galaxy as a share of the image's side.\n"
+    return [about, *markdown_table(["", *SIZES], cells)]
 
 
 def _cell(metrics: SavedMetrics | None, key: str) -> str:

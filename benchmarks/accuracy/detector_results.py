@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 
 FILE = "detectors.json"
 KINDS = {"fp32": "float", "int8": "int8"}
-RULE = "either share"
-"""How detections of ignored objects are recognised, see `models.coco.ignored_overlap`; rows without it, of versions
-before it, counted them as false where half of the detection lay outside of the ignored box."""
+RULE = "same scenes"
+"""How a row was measured: on scenes that are the same for all input sizes, see `training.scenes.evaluation_scenes`.
+Rows of ``either share`` are of other draws of the scenes for each size. In rows without a rule, a detection of an
+ignored object counted as false where half of it lay outside of the ignored box, see `models.coco.ignored_overlap`."""
 
 
 # Long because all networks are measured in turn on the same scenes and in the same run.
@@ -88,7 +89,7 @@ def evaluate_detectors(
         rows.append(
             DetectorRow(name=name, apart=apart[name], **_describe(records[name]), **times, **vars(measured)),
         )
-        # Each input size has its own baselines; those of the first detector are saved.
+        # Whole frames have the network's size, for the baselines too; those of the first detector are saved.
         baselines = baselines or measured_baselines
     if saved:
         others = [row for row in saved.detectors if row.name not in bundles]
@@ -144,10 +145,12 @@ class _Measured:
     fp32: BySituation
     int8: BySituation
     chosen_on: str
+    min_precision: float | None
     rule: str
     bundle: str
     started_from: str | None
     ungated: bool
+    swallowed: int
 
 
 def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[_Measured, dict[str, BySituation]]:
@@ -167,10 +170,12 @@ def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[_Measure
         fp32={name: _kept(metrics) for name, metrics in situations.items()},
         int8={name: _kept(metrics) for name, metrics in found["int8"].situations.items()},
         chosen_on="half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all",
+        min_precision=bundle.manifest.export.get("min_precision"),
         rule=RULE,
         bundle=bundle.hash,
         started_from=initial_weights(bundle.manifest.training),
         ungated=bool(bundle.failed_gates),
+        swallowed=found["int8"].swallowed,
     )
     baselines = {
         baseline: {name: _kept(metrics.baselines[baseline]) for name, metrics in situations.items()}
@@ -206,7 +211,7 @@ def evaluate_again(name: str, path: Path, data: Path, results: Path) -> Detector
         data, results: see `evaluate_detectors`.
 
     Returns:
-        the saved results, with the baselines measured again.
+        the saved results; those of the first row have the baselines measured again.
 
     Raises:
         RunError: there is no such row, or the bundle is of another training.
@@ -225,7 +230,7 @@ def evaluate_again(name: str, path: Path, data: Path, results: Path) -> Detector
     result = replace(
         saved,
         detectors=[after if other is row else other for other in saved.detectors],
-        baselines=saved.baselines if row.apart else baselines,
+        baselines=baselines if row is saved.detectors[0] else saved.baselines,
     )
     write_json(results / FILE, result.to_dict())
     return result

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...export.baselines import ScoredBoxes, centre_box, extended_sources
+from ...export.baselines import ScoredBoxes, baseline_threshold, centre_box, extended_sources
 from ...export.tuned_sep import tuned_sources
 from ...models.bundle import Bundle
 from ...models.classification_metrics import chance_calibration_error, classification_intervals
-from ...models.detection_metrics import EvaluatedFrame, detection_intervals, detection_metrics, precision_by_size
+from ...models.detection_metrics import EvaluatedFrame, detection_intervals, detection_metrics
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...models.metrics import DetectionMetrics
 from ...runtime.frame import Detections
@@ -30,13 +30,10 @@ from ...training.data.sample import Sample
 from ...training.data.splits import is_held_out
 from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
-from .curves import curves
+from .curves import curves, recall_by_size
 from .records.evaluation import ClassifierResult, DetectorResult, ExpertCounts, Intervals, Situation, SizedMetrics
 
 Progress = Callable[[int, int], None]
-
-SYNTHETIC_SITUATIONS = (OFF_CENTRE, COMPOSED)
-"""Situations made from real frames; they are not included in the totals."""
 
 
 def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
@@ -151,7 +148,7 @@ def evaluate_variants(
     # Separately, so that the scenes of the bundle's own sets are those of its run whatever else there is.
     shares = [[sample for sample in samples if (sample.set in own) == of_run] for of_run in (True, False)]
     # Of other sets, frames as they are: crops and composed scenes are made of the bundle's own where it has any.
-    as_they_are = dict.fromkeys(SYNTHETIC_SITUATIONS, 0) if shares[0] else None
+    as_they_are = {OFF_CENTRE: 0, COMPOSED: 0} if shares[0] else None
     groups = [
         EvaluationScenes(share, bundle.input_size[0], seed, limits)
         for share, limits in zip(shares, (None, as_they_are), strict=True)
@@ -166,13 +163,13 @@ def evaluate_variants(
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
     threshold = bundle.manifest.detector_decode.score_threshold
     baselines = {name: _baseline_metrics(name, group) for name, group in evaluated.items()}
-    return {name: _summarise(evaluated, baselines, index, threshold) for index, name in enumerate(variants)}
+    results = (_summarise(evaluated, baselines, index, threshold) for index in range(len(variants)))
+    swallowed = sum(scenes.swallowed for scenes in groups)
+    return {name: replace(result, swallowed=swallowed) for name, result in zip(variants, results, strict=True)}
 
 
 class EvaluatedScene(NamedTuple):
-    """Detections of one or more detectors and of SEP in a scene of `side` pixels.
-
-    The image itself is not kept.
+    """Detections of detectors and of SEP in a scene of `side` pixels.
 
     ``operating``: whether it is measured at the operating threshold.
     """
@@ -210,8 +207,11 @@ def _summarise(
     index: int,
     threshold: float,
 ) -> DetectorResult:
-    """Return the result of `evaluate_detector` for the detector of a number."""
-    real = [scene for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
+    """Return the result of `evaluate_detector` for the detector of a number.
+
+    Situations made from real frames are not included in its totals.
+    """
+    real = [scene for name, group in evaluated.items() if name not in (OFF_CENTRE, COMPOSED) for scene in group]
     frames = [scene.frames[index] for scene in real]
     metrics, intervals = _metrics(frames, threshold, [scene.frames[index] for scene in real if scene.operating])
     return DetectorResult(
@@ -241,8 +241,10 @@ def _situation(
     group: list[EvaluatedScene], baselines: dict[str, SizedMetrics], index: int, threshold: float
 ) -> Situation:
     frames = [scene.frames[index] for scene in group]
-    metrics, intervals = _metrics(frames, threshold, [scene.frames[index] for scene in group if scene.operating])
-    return Situation(**vars(metrics), intervals=intervals, sizes=precision_by_size(frames), baselines=baselines)
+    operating = [scene.frames[index] for scene in group if scene.operating]
+    metrics, intervals = _metrics(frames, threshold, operating)
+    sizes = recall_by_size(operating, threshold, group[0].side)
+    return Situation(**vars(metrics), intervals=intervals, sizes=sizes, baselines=baselines)
 
 
 def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, SizedMetrics]:
@@ -250,17 +252,15 @@ def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, Sized
     truths = [scene.frames[0][0] for scene in group]
     boxes = np.concatenate([truth.boxes for truth in truths])
     constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes, name)
-    baselines = {
-        "centre_box": constant,
-        "sep": [scene.sep for scene in group],
-        "sep_tuned": [scene.sep_tuned for scene in group],
-    }
+    sources, tuned = [scene.sep for scene in group], [scene.sep_tuned for scene in group]
     result = {}
-    for title, detections in baselines.items():
+    for title, detections in {"centre_box": constant, "sep": sources, "sep_tuned": tuned}.items():
         baseline = [(truth, *scored_boxes) for truth, scored_boxes in zip(truths, detections, strict=True)]
-        # Scores of baselines are not probabilities, so every detection counts.
-        metrics, intervals = _metrics(baseline, 0.0)
-        result[title] = SizedMetrics(**vars(metrics), intervals=intervals, sizes=precision_by_size(baseline))
+        operating = [frame for frame, scene in zip(baseline, group, strict=True) if scene.operating]
+        threshold = baseline_threshold(title)
+        metrics, intervals = _metrics(baseline, threshold, operating)
+        sizes = recall_by_size(operating, threshold, group[0].side)
+        result[title] = SizedMetrics(**vars(metrics), intervals=intervals, sizes=sizes)
     return result
 
 

@@ -16,18 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from ...export.tuned_sep import FEATURES, FILE, SIDE, ellipse_boxes, extract_sources
+from ...export.baselines import extended_sources
+from ...export.tuned_sep import FEATURES, FILE, SIDE, Trees, ellipse_boxes, extract_sources, tuned_sources
 from ...models.boxes import iou_matrix
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.coco import ignored_overlap
 from ...training.data.sample import Sample
-from ...training.data.splits import is_held_out
+from ...training.data.splits import in_share, is_held_out
+from ...training.detector.operating_point import choose_threshold
 from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
 
 SEED = 7
 SCENES = {"gz_frames": 900, OFF_CENTRE: 900, COMPOSED: 600, "deepsky_frames": 1000, "sdss_starfields": 500}
 """Maximum number of scenes of each situation."""
+THRESHOLD_SHARE = 0.2
+"""Share of the samples on which the thresholds are chosen, and nothing else is fitted."""
 TREES = {"n_estimators": 80, "max_depth": 3, "learning_rate": 0.12, "subsample": 0.7, "min_samples_leaf": 15}
 SIZES = np.geomspace(0.6, 1.6, 15)
 """Sides of the constant box that are tried, in units of the median galaxy's."""
@@ -44,18 +48,26 @@ def training_share(data: Path) -> list[Sample]:
 
 
 def fit(samples: list[Sample]) -> dict[str, Any]:
-    """Fit the constant boxes, and the filter and the box size for SEP.
-
-    There is one constant box for each situation.
+    """Fit the constant boxes, and the trees and thresholds of SEP.
 
     Returns:
         ``centre_box``: situation -> width and height as shares of the input's side; ``filter`` and ``size``: see
         `tuned_sep.Trees`, the first gives the logit of a source being a galaxy, the second the logarithm of its box's
-        size; ``features``, ``sources`` and ``scenes``: what they were fitted on.
+        size; ``thresholds``: baseline -> minimum score, by the rule for a network's threshold, chosen on frames that
+        nothing else was fitted on; ``features``, ``sources`` and ``scenes``: what the trees were fitted on.
     """
+    chosen_on = [sample for sample in samples if in_share(sample.digest(), THRESHOLD_SHARE, SEED)]
+    held = {sample.digest() for sample in chosen_on}
+    fitted = _fit_trees([sample for sample in samples if sample.digest() not in held])
+    trees = {name: Trees.from_dict(fitted[name]) for name in ("filter", "size")}
+    return fitted | {"thresholds": _thresholds(chosen_on, trees)}
+
+
+def _fit_trees(samples: list[Sample]) -> dict[str, Any]:
+    """Fit the constant boxes, one for each situation, and SEP's trees; see `fit`."""
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
-    features, galaxy, sizes, weights = [], [], [], []
+    features, galaxy, sizes = [], [], []
     boxes: dict[str, list[np.ndarray]] = {}
     count = 0
     for scene in EvaluationScenes(samples, SIDE, SEED, SCENES):
@@ -66,7 +78,6 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
             features.append(row)
             galaxy.append(is_galaxy)
             sizes.append(size)
-            weights.append(1.0)
     table, labels = np.stack(features), np.array(galaxy)
     filter_trees = GradientBoostingClassifier(**TREES, random_state=SEED).fit(table, labels)
     size_trees = GradientBoostingRegressor(**TREES, loss="huber", random_state=SEED)
@@ -81,6 +92,22 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
         "filter": _plain(filter_trees.estimators_[:, 0], float(np.log(share / (1 - share)))),
         "size": _plain(size_trees.estimators_[:, 0], float(size_trees.init_.predict(table[:1])[0])),
     }
+
+
+def _thresholds(samples: list[Sample], trees: dict[str, Any]) -> dict[str, float]:
+    """Choose the minimum score of each kind of SEP.
+
+    The rule is that for networks, see `choose_threshold`.
+    """
+    scenes = list(EvaluationScenes(samples, SIDE, SEED, SCENES))
+    images = np.stack([scene.scene.image for scene in scenes])
+    sets = np.array([scene.situation for scene in scenes])
+    every = np.ones(len(scenes), bool)
+    result = {}
+    for name, found in (("sep", extended_sources(images)), ("sep_tuned", tuned_sources(images, model=trees))):
+        frames = [(scene.truth, *detections) for scene, detections in zip(scenes, found, strict=True)]
+        result[name] = round(choose_threshold(frames, sets, every), 4)
+    return result
 
 
 def _sources(scene: EvaluationScene) -> Iterator[tuple[np.ndarray, bool, float]]:

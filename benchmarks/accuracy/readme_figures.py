@@ -84,7 +84,8 @@ def _detector_lines(bundle: Bundle) -> list[str]:
 
 def _about_threshold(row: DetectorRow) -> str:
     if row.chosen_on == "half":
-        return "It was chosen on other frames than these"
+        precision = f", for a precision of at least {row.min_precision:g}" if row.min_precision else ""
+        return f"It was chosen on other frames than these{precision}"
     return (
         "An earlier version chose it on all of these frames but LCO's, within limits on false detections, so these "
         "figures may be better than those of other frames"
@@ -123,18 +124,24 @@ def _manifest_lines(manifest: Manifest) -> list[str]:
 def summary() -> str:
     """Return the short table of README.md, at the operating threshold."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect")
-    row = next((row for row in read_saved(RESULTS).detectors if row.bundle == bundle.hash), None)
+    saved = read_saved(RESULTS)
+    row = next((row for row in saved.detectors if row.bundle == bundle.hash), None)
     if row is None:
         return "The shipped detector has not been measured against all baselines yet.\n"
     cells = [_summary_cells(name, row.int8[name]) for name in SUMMARY_ROWS if name in row.int8]
     head = ["int8, frames never trained on", "galaxies", "found", "right boxes", "false per frame without galaxies"]
     test = StudyResult.from_dict(json.loads(TEST.read_text(encoding="utf-8"))).scores["int8"]
-    keys = ("accuracy", "coarse_accuracy")
-    shares = [f"{getattr(test, key):.2f}{interval_text(_interval(test, key), 2)}" for key in keys]
+    accuracy, macro_f1, coarse = (f"{getattr(test, key):.3f}{interval_text(_interval(test, key))}" for key in KEYS)
+    least, worst = min((value, name) for name, value in test.recall.items() if value is not None)
+    survey = saved.baselines["centre_box"]["gz_frames"]
     text = (
-        f"The classifier names {shares[0]} of {test.images} test images rightly by nine classes, {shares[1]} by four "
-        f"groups. In brackets: 95 % intervals. {COMPARED} The test images are a development set too. The detector has "
-        f"a threshold of {row.threshold:.2f}. {_about_threshold(row)}."
+        f"A box of constant size in the middle finds {survey.recall:.0%} of the galaxies of Galaxy Zoo frames, which "
+        f"are centred on them. The classifier names {accuracy} of {test.images} test images rightly by nine classes "
+        f"(macro F1 {macro_f1}; least, {least:.2f}{interval_text(test.recall_interval(worst), 2)}, of "
+        f"{worst.replace('_', ' ')}), {coarse} by four groups; its probabilities are wrong by {test.ece:.3f} on "
+        f"average, of which chance explains {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} The test "
+        f"images are a development set too. The detector has a threshold of {row.threshold:.2f}. "
+        f"{_about_threshold(row)}."
     )
     return "\n".join([*markdown_table(head, cells), "", text, ""])
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...models.intervals import interval_text
+from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.figures.detection_plots import score_calibration, score_curves
 from .records.evaluation import BASELINES, DetectorResult, PipelineMetrics, PipelineSituation, SizedMetrics
@@ -43,11 +43,12 @@ def detector_table(result: DetectorResult) -> str:
     lines += [
         "",
         about,
-        "baselines at any score. In brackets: 95 % intervals.",
+        "baselines at thresholds of their own (a constant box has none). In brackets: 95 % intervals.",
         "",
         *_operating_counts(result),
+        *_left_out(result),
         "",
-        "mAP@0.5 by the side of a galaxy in the network's input",
+        "Recall at the threshold by the side of a galaxy, as a share of the image's side",
         "",
     ]
     sizes = list(next(iter(result.situations.values())).sizes)
@@ -55,9 +56,9 @@ def detector_table(result: DetectorResult) -> str:
     for name in _ordered(result.situations):
         found = result.situations[name]
         if found.boxes:
-            rows.append([f"**{NAMES.get(name, name)}**", *(_share(found.sizes[size]) for size in sizes)])
+            rows.append([f"**{NAMES.get(name, name)}**", *(recall_cell(*found.sizes[size]) for size in sizes)])
             for baseline, title in BASELINES.items():
-                rows.append([title, *(_share(found.baselines[baseline].sizes[size]) for size in sizes)])
+                rows.append([title, *(recall_cell(*found.baselines[baseline].sizes[size]) for size in sizes)])
     lines += markdown_table(["", *sizes], rows)
     return "\n".join(lines) + "\n"
 
@@ -131,6 +132,26 @@ def _cell(found: SizedMetrics, key: str) -> str:
 
 def _ordered(found: Mapping[str, object]) -> list[str]:
     return [name for name in NAMES if name in found] + sorted(set(found) - set(NAMES))
+
+
+def _left_out(result: DetectorResult) -> list[str]:
+    """Return a sentence on the survey frames that were left out.
+
+    Empty if there are none.
+    """
+    if not result.swallowed:
+        return []
+    return [f"{result.swallowed} Galaxy Zoo frames are left out: their box holds a star or another galaxy too."]
+
+
+def recall_cell(found: int, galaxies: int) -> str:
+    """Return a recall with its interval and the number of galaxies.
+
+    Empty without galaxies.
+    """
+    if not galaxies:
+        return ""
+    return f"{found / galaxies:.3f}{interval_text(wilson_interval(found, galaxies))} of {galaxies}"
 
 
 def _share(value: float | None) -> str:

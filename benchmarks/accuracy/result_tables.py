@@ -140,7 +140,9 @@ def _networks(saved: list[dict[str, Any]]) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     networks = {row.network for row in rows}
     about = f"Network '{networks.pop()}'. " if len(networks) == 1 and networks != {None} else ""
-    about += f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, on validation."
+    about += f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, "
+    about += " or ".join(f"on {row} validation images" for row in sorted({row.images for row in rows if row.images}))
+    about += "; mean and standard deviation over the seeds."
     trained = [count for row in rows for count in row.trained or ()]
     if trained:
         limited = sum(count == row.epochs for row in rows for count in row.trained or ())

@@ -34,7 +34,6 @@ TITLES = {
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "nano": "ours, nano",
     "base": "ours, larger (not shipped)",
-    "small_five": "ours, with further trained networks as teachers (not recorded which)",
 }
 HEAD = """# Results: classifiers, then detectors
 

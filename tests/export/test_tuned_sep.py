@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("sep", reason="needs the export extra")
 from galaxy_edge.export.baselines import centre_box, centre_boxes
 from galaxy_edge.export.tuned_sep import FEATURES, Trees, fitted, tuned_sources
+from galaxy_edge.training.formats.read_set import read_set
+from helpers.labelled_sets import make_sets
 
 
 def test_trees_give_what_scikit_learn_gives():
@@ -49,3 +51,25 @@ def test_the_constant_box_is_fitted_per_situation():
     ((survey, _), (other, _)) = centre_boxes(images, boxes, np.array([0, 1]), np.array(["gz_frames", "else"]))
     assert survey[0, 2:] - survey[0, :2] == pytest.approx(200 * np.array(fitted()["centre_box"]["gz_frames"]))
     assert other[0] == pytest.approx(own[0])
+
+
+def test_thresholds_are_chosen_on_frames_that_nothing_else_is_fitted_on(tmp_path, monkeypatch):
+    """Trees know the sources that they were fitted on."""
+    pytest.importorskip("sklearn", reason="needs the train extra")
+    pytest.importorskip("pycocotools", reason="needs the bench extra")
+    from galaxy_edge.benchmarks.accuracy import fit_baselines
+
+    monkeypatch.setattr(fit_baselines, "SCENES", {"composed": 12})
+    fitted_on, fit_trees = [], fit_baselines._fit_trees
+    monkeypatch.setattr(fit_baselines, "_fit_trees", lambda samples: fitted_on.extend(samples) or fit_trees(samples))
+    measured_on, thresholds = [], fit_baselines._thresholds
+    monkeypatch.setattr(
+        fit_baselines, "_thresholds", lambda samples, trees: measured_on.extend(samples) or thresholds(samples, trees)
+    )
+    samples = read_set(make_sets(tmp_path, survey=30, deepsky=8, fields=8))
+    result = fit_baselines.fit(samples)
+    assert {sample.digest() for sample in fitted_on}.isdisjoint(sample.digest() for sample in measured_on)
+    assert len(fitted_on) + len(measured_on) == len(samples) and len(measured_on) < len(fitted_on)
+    assert result.keys() == fitted().keys()
+    assert result["thresholds"].keys() == {"sep", "sep_tuned"}
+    assert all(0 < value < 1 for value in result["thresholds"].values())

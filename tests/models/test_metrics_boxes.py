@@ -10,12 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from galaxy_edge.models.detection_metrics import (
-    SIZES,
     DetectionTruth,
     detection_intervals,
     detection_metrics,
     match_outcomes,
-    precision_by_size,
 )
 from galaxy_edge.models.metrics import DetectionMetrics, OperatingCounts
 from helpers.box_metrics import (
@@ -209,32 +207,6 @@ def test_missing_pycocotools_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(ModuleNotFoundError, match=r"galaxy-edge\[bench\]"):
         detection_metrics([(DetectionTruth(boxes(GALAXY)), boxes(GALAXY), scores(0.9))], 0.5)
-
-
-def test_precision_by_size_is_that_of_frames_with_such_galaxies_only():
-    # A size's score may hang on its own galaxies only: galaxies and detections of other sizes are ignored.
-    rng = np.random.default_rng(3)
-    sides = {"under 16 px": 10, "16 to 32 px": 24, "32 to 96 px": 60, "over 96 px": 150}
-    assert sides.keys() == SIZES.keys()
-    mixed, alone = [], {name: [] for name in SIZES}
-    for name, side in sides.items():
-        for _ in range(6):
-            corner = rng.uniform(0, 400, 2)
-            true = np.array([[*corner, *(corner + side)]])
-            found = true + rng.uniform(-0.3, 0.3, 4) * side * rng.integers(0, 2)
-            frame = (DetectionTruth(true), found, rng.random(1))
-            mixed.append(frame)
-            alone[name].append(frame)
-    by_size = precision_by_size(mixed)
-    for name, frames in alone.items():
-        if all(
-            low**2 <= np.prod(found[0, 2:] - found[0, :2]) <= high**2
-            for _, found, _ in frames
-            for low, high in [SIZES[name]]
-        ):
-            assert by_size[name] == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-9)
-    assert precision_by_size(alone["over 96 px"])["under 16 px"] is None
-    assert precision_by_size([(DetectionTruth(negative=True), NO_BOXES, NO_SCORES)]) == dict.fromkeys(SIZES)
 
 
 def test_outcomes_are_those_that_precision_is_counted_from():

@@ -54,6 +54,8 @@ def train_folds(
         "folds": folds,
         "seed": settings.seed,
         "network": settings.architecture,
+        "size": settings.size,
+        "macs": records[0].model["macs"],
         "epochs": settings.epochs,
         "scenes": settings.images_per_epoch,
         "images": [record.data["split"]["validation"] for record in records],

@@ -71,6 +71,9 @@ class EvaluationScenes:
         size: side of the network's input in pixels.
         seed: of the random draws.
         limits: maximum number of scenes by situation; situations not listed are unlimited.
+
+    Attributes:
+        swallowed: number of survey frames that are skipped because their box holds another object too.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class EvaluationScenes:
     ) -> None:
         limits, rng = limits or {}, np.random.default_rng([seed, 1])
         self._seed, self._size = seed, size
+        self.swallowed = sum(has_swallowed(sample) for sample in samples)
         usable = [
             sample
             for sample in samples

@@ -3,9 +3,9 @@
 They are neither trained nor evaluated on.
 
 The boxes of Galaxy Zoo frames were measured, and some reach over a second object next to the galaxy. The rule was set
-on the training share, where the shipped detector's boxes overlap the flagged ones by 0.77 in the median, others by
-0.91. ``python -m galaxy_edge.training.scenes.swallowed DATA`` applies it to every frame and writes ``swallowed.txt``,
-of which every line is the start of the SHA-256 of a frame's name.
+on the training share, where the boxes of the detector of that time overlap the flagged ones by 0.77 in the median,
+others by 0.91. ``python -m galaxy_edge.training.scenes.swallowed DATA`` applies it to every frame and writes
+``swallowed.txt``, of which every line is the start of the SHA-256 of a frame's name.
 """
 
 from __future__ import annotations

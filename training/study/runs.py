@@ -110,6 +110,7 @@ def row_of(run: Path) -> RunScores:
         raise RunError(f"{run} is not finished: train it to the end first")
     with np.load(run / "predictions.npz") as kept:
         scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
+        images = len(kept["labels"])
     return RunScores(
         **vars(scores),
         seed=record.settings["seed"],
@@ -120,6 +121,7 @@ def row_of(run: Path) -> RunScores:
         ece=record.metrics["ece"],
         parameters=record.model["parameters"],
         macs=record.model["macs"],
+        images=images,
     )
 
 

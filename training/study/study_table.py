@@ -13,7 +13,7 @@ from .significance import MacroScores
 
 MEASURED = ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")
 """The metrics of a table of recipes."""
-_OPTIONAL = ("trained", "network")
+_OPTIONAL = ("trained", "network", "images")
 _ABOUT = (*_OPTIONAL, "epochs", "parameters", "macs")
 
 
@@ -29,6 +29,7 @@ class RunScores(MacroScores):
         coarse_accuracy: share of images with the right coarse group.
         ece: expected calibration error.
         parameters, macs: of the network.
+        images: number of validation images.
     """
 
     seed: int
@@ -39,6 +40,7 @@ class RunScores(MacroScores):
     ece: float
     parameters: int
     macs: int
+    images: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class StudyRow:
         parameters, macs: of the network.
         trained: number of epochs that each run was trained for; None in tables of earlier versions.
         network: name of the kind of network; None in tables of earlier versions.
+        images: number of validation images; None in tables of earlier versions.
     """
 
     name: str
@@ -65,6 +68,7 @@ class StudyRow:
     macs: int
     trained: Sequence[int] | None = None
     network: str | None = None
+    images: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON.
@@ -99,6 +103,7 @@ def summary(name: str, runs: Sequence[RunScores]) -> StudyRow:
         runs[0].macs,
         [run.trained for run in runs],
         runs[0].network,
+        runs[0].images,
     )
 
 

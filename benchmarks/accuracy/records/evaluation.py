@@ -28,20 +28,17 @@ class SizedMetrics(DetectionMetrics):
 
     Attributes:
         intervals: of the metrics.
-        sizes: average precision at IoU 0.5 by the side of a galaxy in pixels of the network's input, 0..1; see
-            `models.detection_metrics.SIZES`.
+        sizes: number of galaxies found at the threshold and number of galaxies, by the galaxy's side; see
+            `curves.recall_by_size`.
     """
 
     intervals: Intervals
-    sizes: Mapping[str, float | None]
+    sizes: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation(SizedMetrics):
-    """Metrics of a detector and, by name, of the baselines in a situation.
-
-    They are measured at any score.
-    """
+    """Metrics of a detector and, by name, of the baselines in a situation."""
 
     baselines: Mapping[str, SizedMetrics]
 
@@ -67,12 +64,14 @@ class DetectorResult(DetectionMetrics):
         threshold: the bundle's operating threshold, at which precision, recall and false positives are counted.
         situations: by name.
         curves: over the score, of all real frames; see `curves.curves`.
+        swallowed: number of survey frames left out because their box holds another object too.
     """
 
     intervals: Intervals
     threshold: float
     situations: Mapping[str, Situation]
     curves: Mapping[str, Any]
+    swallowed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

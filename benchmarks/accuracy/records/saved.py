@@ -19,11 +19,11 @@ class SavedMetrics(DetectionMetrics):
 
     Attributes:
         intervals: of the metrics; None where not recorded.
-        sizes: average precision by size, see `SizedMetrics`; None where not recorded.
+        sizes: galaxies found and galaxies by size, see `SizedMetrics`; None where not recorded.
     """
 
     intervals: Intervals | None = None
-    sizes: Mapping[str, float | None] | None = None
+    sizes: Mapping[str, Sequence[int]] | None = None
 
     def interval(self, key: str) -> Sequence[float] | None:
         """Return the interval of a metric; None where there is none."""
@@ -64,10 +64,13 @@ class DetectorRow:
         fp32, int8: metrics of the variants.
         chosen_on: ``half`` or ``all``, the frames of the run's evaluation that the threshold was chosen on; None where
             not recorded.
-        rule: how detections of ignored objects are recognised, see `detector_results.RULE`; None for the first rule.
+        min_precision: precision that the threshold was chosen for, 0..1; None where not recorded.
+        rule: how it was measured, see `detector_results.RULE`; None for the first rule.
         bundle: hash of the bundle; None where not recorded.
         started_from: initial weights of the training; None where not recorded.
         ungated: whether the bundle was made although a gate of its export failed; None where not recorded.
+        swallowed: number of Galaxy Zoo frames that were left out, see `training.scenes.swallowed`; None where not
+            recorded.
     """
 
     name: str
@@ -84,10 +87,12 @@ class DetectorRow:
     fp32: BySituation
     int8: BySituation
     chosen_on: str | None = None
+    min_precision: float | None = None
     rule: str | None = None
     bundle: str | None = None
     started_from: str | None = None
     ungated: bool | None = None
+    swallowed: int | None = None
 
     def variant(self, name: str) -> BySituation:
         """Return the metrics of ``fp32`` or ``int8``."""
@@ -110,7 +115,7 @@ class DetectorComparison:
 
     Attributes:
         detectors: a row for each.
-        baselines: by name, measured on the images of the first detector.
+        baselines: by name, measured on the scenes of the first detector's size.
         machine: on which they were timed, see `devices.probe.Machine`.
         rounds: number of timed inferences of each.
         judged_on: hash of the ``data``, ``split``, and ``seed`` of the scenes.

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
+from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves, recall_by_size
 from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
 from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, evaluate_pipeline, summarise
 from galaxy_edge.benchmarks.accuracy.records.evaluation import DetectorResult, PipelineSituation
@@ -218,3 +218,19 @@ def test_pipeline_needs_a_galaxy_with_a_box(tiny_models, sets):
     )
     with pytest.raises(DataError, match="no galaxy with a box"):
         evaluate_pipeline(detect, classify, sets / "sdss_starfields", "int8", "litert", 1, lambda done, total: None)
+
+
+def test_recall_by_size_counts_galaxies_of_that_size_only():
+    """Counted by hand in images of 100 pixels."""
+    small, medium, large = [10, 10, 14, 14], [40, 40, 48, 48], [50, 50, 90, 90]
+    truth = DetectionTruth(np.array([small, medium, large]))
+    found = np.array([small, large, [0, 60, 30, 90]])
+    frames = [(truth, found, np.array([0.9, 0.6, 0.8])), (DetectionTruth(np.array([small])), found[:0], np.zeros(0))]
+    assert recall_by_size(frames, 0.5, 100) == {
+        "under 5 %": [1, 2],
+        "5 to 10 %": [0, 1],
+        "10 to 30 %": [0, 0],
+        "over 30 %": [1, 1],
+    }
+    assert recall_by_size(frames, 0.7, 100)["over 30 %"] == [0, 1]
+    assert recall_by_size([], 0.5, 100)["under 5 %"] == [0, 0]

@@ -88,5 +88,16 @@ def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
     ]
     (tmp_path / "table-balance.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
-    assert "`partial` is the best strategy, as in the report; it is 0.050 ahead of the worst." in text
+    assert "`partial` is the best strategy, as in the report, 0.050 ahead of `none`: more than chance" in text
     assert "a standard deviation of up to 0.029" in text
+
+
+def test_lead_within_what_training_again_changes_is_not_called_better(tmp_path):
+    """The same network has different scores in two tables."""
+    for table, scores in (("balance", {"none": 0.69, "partial": 0.71}), ("views", {"report": 0.68, "sky": 0.675})):
+        rows = [{"name": name, "f1": f1, "f1_sd": 0.004, "epochs": 20, "seeds": [1, 2]} for name, f1 in scores.items()]
+        (tmp_path / f"table-{table}.json").write_text(json.dumps(rows))
+    text = report_page(tmp_path)
+    assert "0.020 ahead of `none`: not more than chance can explain" in text
+    assert "0.005 ahead of `sky`: not more than chance can explain" in text
+    assert "differs by 0.030 between them" in text

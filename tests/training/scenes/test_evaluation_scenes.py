@@ -75,7 +75,7 @@ def test_same_seed_gives_the_same_scenes(samples, views):
 
 
 def test_networks_of_all_sizes_see_the_same_scenes(samples, views):
-    """Scores of networks with different input sizes are compared, so their galaxies must be the same ones."""
+    """Scores of networks with different input sizes are compared."""
     larger = list(EvaluationScenes(samples, 2 * SIZE, 1, {COMPOSED: 12}))
     for small, large in zip(views, larger, strict=True):
         assert small.samples == large.samples and small.situation == large.situation

@@ -1,0 +1,48 @@
+"""Sentences on the study's tables for docs/report.md: the order of their rows, and what it shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+REPEATED = {"balance": "partial", "views": "report", "scratch": "dropout+batch_norm"}
+"""Table -> its row of the report's best network from scratch, with the settings that the report chose."""
+
+
+def _rows(results: Path, name: str) -> list[dict[str, Any]]:
+    path = results / f"table-{name}.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def order(results: Path, name: str) -> str:
+    """Return the rows of a table by macro F1 on validation, in one sentence."""
+    rows = sorted(_rows(results, name), key=lambda row: -row["f1"])
+    if not rows:
+        return "Ours: not measured yet."
+    seeds = ", ".join(str(seed) for seed in rows[0]["seeds"])
+    cells = ", ".join(f"{row['name']} {row['f1']:.3f}" for row in rows)
+    return f"Ours, by macro F1 on validation (at most {rows[0]['epochs']} epochs, seed {seeds}): {cells}."
+
+
+def _repeated(results: Path) -> float:
+    """Return by how much the macro F1 of one network differs between the tables; 0 if it is in one only."""
+    scores = [row["f1"] for name, own in REPEATED.items() for row in _rows(results, name) if row["name"] == own]
+    return max(scores) - min(scores) if scores else 0.0
+
+
+def best(results: Path, name: str, kind: str) -> str:
+    """Return a sentence on the best row of a table, and whether it is shown to be better than the second."""
+    rows = sorted(_rows(results, name), key=lambda row: -row["f1"])
+    if len(rows) < 2:
+        return ""
+    first, second = rows[:2]
+    lead, noise = first["f1"] - second["f1"], _repeated(results)
+    deviation = max(row.get("f1_sd") or 0.0 for row in rows)
+    same = ", as in the report" if first["name"] == REPEATED[name] else ""
+    shown = "more than" if lead > max(noise, deviation) else "not more than"
+    return (
+        f"On our images `{first['name']}` is the best {kind}{same}, {lead:.3f} ahead of `{second['name']}`: {shown} "
+        f"chance can explain. One and the same network, trained for more than one of these tables, differs by "
+        f"{noise:.3f} between them, and seeds have a standard deviation of up to {deviation:.3f}."
+    )
