@@ -20,9 +20,10 @@ OPERATING = (
     "Precision / recall where there are galaxies; false detections per frame where there are none. Of the frames of "
     "its run's evaluation, a network is measured here on the half that is not for choosing its threshold; composed "
     "scenes of the two halves have different galaxies. The thresholds of SEP were chosen by the same rule on a fifth "
-    "of the training share; the constant box has none. The minimum precision is the one that a threshold was chosen "
-    "for (`export --min-precision`), 0.9 where nothing is recorded. That of the shipped network was decided with these "
-    "frames and those of LCO in view: on other frames its figures may be worse."
+    "of the training share, with trees fitted on the rest; the constant box has none. The minimum precision is the one "
+    "that a threshold was chosen for (`export --min-precision`), 0.9 where nothing is recorded. That of the shipped "
+    "network was decided with these frames and those of LCO in view, and its threshold was chosen on earlier draws of "
+    "the composed scenes, in which the halves share galaxies: on other frames its figures may be worse."
 )
 EARLIER = (
     "On other draws of the same kinds of scenes for each input size; without intervals, a correct detection of an "

@@ -31,7 +31,7 @@ SEED = 7
 SCENES = {"gz_frames": 900, OFF_CENTRE: 900, COMPOSED: 600, "deepsky_frames": 1000, "sdss_starfields": 500}
 """Maximum number of scenes of each situation."""
 THRESHOLD_SHARE = 0.2
-"""Share of the samples on which the thresholds are chosen, and nothing else is fitted."""
+"""Share of the samples on which the thresholds are chosen, with trees that are not fitted on it."""
 TREES = {"n_estimators": 80, "max_depth": 3, "learning_rate": 0.12, "subsample": 0.7, "min_samples_leaf": 15}
 SIZES = np.geomspace(0.6, 1.6, 15)
 """Sides of the constant box that are tried, in units of the median galaxy's."""
@@ -53,14 +53,15 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
     Returns:
         ``centre_box``: situation -> width and height as shares of the input's side; ``filter`` and ``size``: see
         `tuned_sep.Trees`, the first gives the logit of a source being a galaxy, the second the logarithm of its box's
-        size; ``thresholds``: baseline -> minimum score, by the rule for a network's threshold, chosen on frames that
-        nothing else was fitted on; ``features``, ``sources`` and ``scenes``: what the trees were fitted on.
+        size; ``thresholds``: baseline -> minimum score, by the rule for a network's threshold, chosen on a share of the
+        samples with trees that were fitted on the others; ``features``, ``sources`` and ``scenes``: what the trees
+        returned were fitted on.
     """
     chosen_on = [sample for sample in samples if in_share(sample.digest(), THRESHOLD_SHARE, SEED)]
     held = {sample.digest() for sample in chosen_on}
     fitted = _fit_trees([sample for sample in samples if sample.digest() not in held])
     trees = {name: Trees.from_dict(fitted[name]) for name in ("filter", "size")}
-    return fitted | {"thresholds": _thresholds(chosen_on, trees)}
+    return _fit_trees(samples) | {"thresholds": _thresholds(chosen_on, trees)}
 
 
 def _fit_trees(samples: list[Sample]) -> dict[str, Any]:

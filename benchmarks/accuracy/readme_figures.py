@@ -85,7 +85,7 @@ def _detector_lines(bundle: Bundle) -> list[str]:
 def _about_threshold(row: DetectorRow) -> str:
     if row.chosen_on == "half":
         precision = f", for a precision of at least {row.min_precision:g}" if row.min_precision else ""
-        return f"It was chosen on other frames than these{precision}"
+        return f"It was chosen on other frames than these{precision} (composed scenes: on earlier draws of them)"
     return (
         "An earlier version chose it on all of these frames but LCO's, within limits on false detections, so these "
         "figures may be better than those of other frames"

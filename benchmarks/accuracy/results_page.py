@@ -39,12 +39,13 @@ HEAD = """# Results: classifiers, then detectors
 
 Written by `galaxy-edge study report` from saved results; no number is typed in. Every classifier was trained on one
 split by content (exact and near duplicates kept together) and selected on its validation part; its temperature and
-thresholds were chosen there too. The test part was not trained on and nothing was chosen on it, but successive versions
-of ours were compared on it: it is a development set. Mean and standard deviation over the seeds given; in brackets the
-95 % interval over images (shares: Wilson; macro F1: by drawing images with replacement). With this number of images,
-differences below three points are noise. So is a calibration error (ECE) that is not larger than that of perfect
-probabilities on the same number of images ("by chance"). The macro F1 of a source is shown where its rarest class has
-at least 10 images. A setting that was not recorded is empty.
+thresholds were chosen there too. The test part was not trained on, but successive versions of ours were compared on it,
+which decided between some of them: it is a development set. Mean and standard deviation over the seeds given; in
+brackets the 95 % interval over images (shares: Wilson; macro F1: by drawing images with replacement). With this number
+of images, differences below three points are noise. So is a calibration error (ECE) that is not larger than that of
+perfect probabilities on the same number of images ("by chance"). The macro F1 of a source is shown where its rarest
+class has at least 10 images. A setting that was not recorded is empty. Epochs are those of the last training: the
+shipped network was continued from another one.
 """
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from time import monotonic
 
 from .tasks import FrameTask
 
@@ -36,8 +37,12 @@ class FrameQueue:
         self.dropped = 0
         self._newest_only = newest_only
         self._wait_until_taken = wait_until_taken
-        # A condition would hold the interpreter's lock for some hundred microseconds per frame; this waits in C.
-        self._waiting: SimpleQueue[FrameTask | EndOfStream] = SimpleQueue()
+        self._waiting: deque[FrameTask | EndOfStream] = deque()
+        # Locked while nothing is new. A condition would hold the interpreter's lock for some hundred microseconds per
+        # frame; a lock waits in C. So does a SimpleQueue, but until Python 3.12 it waits for ever if a signal's handler
+        # is still running when the time is over.
+        self._news = threading.Lock()
+        self._news.acquire()
         self._taken = threading.Semaphore(0)
         self._end: EndOfStream | None = None
         self._lock = threading.Lock()
@@ -51,7 +56,7 @@ class FrameQueue:
         if self._newest_only and self._clear():
             self.dropped += 1
         self.check()
-        self._waiting.put(task)
+        self._add(task)
         if self._wait_until_taken:
             self._taken.acquire()
 
@@ -66,12 +71,16 @@ class FrameQueue:
         Raises:
             EndOfStream: there will be no more.
         """
-        try:
-            task = self._waiting.get(timeout=seconds)
-        except Empty:
-            return None
+        deadline = None if seconds is None else monotonic() + seconds
+        while True:
+            with suppress(IndexError):
+                task = self._waiting.popleft()
+                break
+            remaining = -1.0 if deadline is None else max(0.0, deadline - monotonic())
+            if not self._news.acquire(timeout=remaining):
+                return None
         if isinstance(task, EndOfStream):
-            self._waiting.put(task)  # for the next call
+            self._add(task)  # for the next call
             raise task
         if self._wait_until_taken:
             self._taken.release()
@@ -83,7 +92,7 @@ class FrameQueue:
             if self._end:
                 return
             self._end = EndOfStream(error)
-        self._waiting.put(self._end)
+        self._add(self._end)
 
     def abort(self) -> None:
         """End at once: drop what waits, and wake up a thread that waits on either side."""
@@ -91,11 +100,16 @@ class FrameQueue:
         self.end(None)
         self._taken.release()
 
+    def _add(self, task: FrameTask | EndOfStream) -> None:
+        self._waiting.append(task)
+        with suppress(RuntimeError):  # it is open already: the other thread has not seen the last one yet
+            self._news.release()
+
     def _clear(self) -> int:
         """Drop the frames that wait, but not the end; return how many there were."""
         count = 0
-        with suppress(Empty):
-            while not isinstance(task := self._waiting.get_nowait(), EndOfStream):
+        with suppress(IndexError):
+            while not isinstance(task := self._waiting.popleft(), EndOfStream):
                 count += 1
-            self._waiting.put(task)
+            self._add(task)
         return count

@@ -53,23 +53,24 @@ def test_the_constant_box_is_fitted_per_situation():
     assert other[0] == pytest.approx(own[0])
 
 
-def test_thresholds_are_chosen_on_frames_that_nothing_else_is_fitted_on(tmp_path, monkeypatch):
+def test_thresholds_are_chosen_on_frames_that_their_trees_are_not_fitted_on(tmp_path, monkeypatch):
     """Trees know the sources that they were fitted on."""
     pytest.importorskip("sklearn", reason="needs the train extra")
     pytest.importorskip("pycocotools", reason="needs the bench extra")
     from galaxy_edge.benchmarks.accuracy import fit_baselines
 
     monkeypatch.setattr(fit_baselines, "SCENES", {"composed": 12})
-    fitted_on, fit_trees = [], fit_baselines._fit_trees
-    monkeypatch.setattr(fit_baselines, "_fit_trees", lambda samples: fitted_on.extend(samples) or fit_trees(samples))
+    fits, fit_trees = [], fit_baselines._fit_trees
+    monkeypatch.setattr(fit_baselines, "_fit_trees", lambda samples: fits.append(samples) or fit_trees(samples))
     measured_on, thresholds = [], fit_baselines._thresholds
     monkeypatch.setattr(
         fit_baselines, "_thresholds", lambda samples, trees: measured_on.extend(samples) or thresholds(samples, trees)
     )
     samples = read_set(make_sets(tmp_path, survey=30, deepsky=8, fields=8))
     result = fit_baselines.fit(samples)
-    assert {sample.digest() for sample in fitted_on}.isdisjoint(sample.digest() for sample in measured_on)
-    assert len(fitted_on) + len(measured_on) == len(samples) and len(measured_on) < len(fitted_on)
+    first, final = fits
+    assert {sample.digest() for sample in first}.isdisjoint(sample.digest() for sample in measured_on)
+    assert len(first) + len(measured_on) == len(samples) == len(final) and len(measured_on) < len(first)
     assert result.keys() == fitted().keys()
     assert result["thresholds"].keys() == {"sep", "sep_tuned"}
     assert all(0 < value < 1 for value in result["thresholds"].values())
