@@ -30,6 +30,10 @@ IN = click.option(
 )
 
 
+class PastTime(str):
+    """A time in ISO 8601 that was given as an age."""
+
+
 class When(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
     """A date, a time or an age, converted to UTC in ISO 8601.
 
@@ -51,7 +55,7 @@ class When(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
         except (ValueError, OverflowError):
             known = "2026-11-22, 2026-11-22T21:30 (UTC), 36h or 30d (ago)"
             self.fail(f"'{value}' is not a time: use {known}", param, context)
-        return utc_text(time)
+        return PastTime(utc_text(time)) if ago else utc_text(time)
 
 
 def _query_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -259,24 +263,31 @@ def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_js
 
     The disk space is released.
 
-    Here, --before selects by the time of the last sighting. Events of a run whose clock was not set (it began before
-    2020) are only deleted if --run names it.
+    Here, --before selects by the time of the last sighting; by an age such as 30d, only events of runs that are as old,
+    too, since frames of last year may have been processed today. Events of a run whose clock was not set (it began
+    before 2020) are only deleted if --run names it.
 
     \b
     galaxy-edge events prune --before 30d --dry-run
     """
     from ..runtime.events.queries import Query
     from ..runtime.events.queries import prune_events as delete
+    from ..runtime.monitoring.live_table import count_text
 
     if everything == any(value is not None for value in conditions.values()):
         raise click.UsageError("select the events to delete, e.g. --before 30d or --run 3, or --all")
-    conditions["last_before"] = conditions.pop("before")
+    conditions["last_before"] = before = conditions.pop("before")
+    if isinstance(before, PastTime) and conditions["run"] is None:
+        conditions["run_before"] = before
     counts = delete(folder, Query(**conditions), crops_only, dry_run)
     if as_json:
         click.echo(json.dumps(counts))
         return
     verb = "would be deleted" if dry_run else "were deleted"
-    click.echo(f"{counts['events']} events and {counts['crops']} crops ({counts['bytes'] / 1e6:.1f} MB) {verb}")
+    click.echo(
+        f"{count_text(counts['events'], 'event')} and {count_text(counts['crops'], 'crop')} "
+        f"({counts['bytes'] / 1e6:.1f} MB) {verb}"
+    )
 
 
 @events.command()

@@ -40,6 +40,7 @@ class Query:
         name: a class, or the beginning of its name (``spiral``).
         since, before: last seen at or after, first seen before; UTC, ISO 8601.
         last_before: last seen before.
+        run_before: of runs that began before.
         min_score, min_probability: minimum values.
         is_in_sky: only objects of the sky: galaxies, and catalogued objects that are not galaxies.
         near: right ascension, declination and radius in degrees that they must lie in; `query_events` only.
@@ -52,6 +53,7 @@ class Query:
     since: str | None = None
     before: str | None = None
     last_before: str | None = None
+    run_before: str | None = None
     min_score: float | None = None
     min_probability: float | None = None
     is_in_sky: bool = False
@@ -62,8 +64,8 @@ class Query:
         """Return an SQL condition and its values."""
         terms = {
             "run = ?": self.run, "kind = ?": self.kind, "instr(class, ?) = 1": self.name, "last_time >= ?": self.since,
-            "first_time < ?": self.before, "last_time < ?": self.last_before, "score >= ?": self.min_score,
-            "probability >= ?": self.min_probability,
+            "first_time < ?": self.before, "last_time < ?": self.last_before, "started < ?": self.run_before,
+            "score >= ?": self.min_score, "probability >= ?": self.min_probability,
         }  # fmt: skip
         given = {term: value for term, value in terms.items() if value is not None}
         conditions = [*given, *["(kind = 'object' OR kind = object_kind)"] * self.is_in_sky]

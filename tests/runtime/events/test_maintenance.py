@@ -74,6 +74,24 @@ def test_pruning_by_age_leaves_events_of_a_run_whose_clock_was_not_set(tmp_path)
     assert prune_events(tmp_path, Query(last_before="2027-01-01", run=1), dry_run=True)["events"] == 1
 
 
+def test_pruning_by_age_leaves_events_of_a_run_that_is_not_as_old(tmp_path):
+    """Frames of last year that were processed today: their results are not old."""
+    out = output(tmp_path)
+    out.events([track(1, ended=True)])
+    out.close(1, 0)
+
+    def pruned(*conditions):
+        done = galaxy_edge_in_process("events", "prune", "--in", tmp_path, *conditions, "--dry-run", "--json")
+        return json.loads(done.stdout)["events"]
+
+    assert pruned("--before", "1h") == 0
+    assert pruned("--before", "1h", "--run", "1") == 1
+    assert pruned("--before", "2027-01-01") == 1  # a date is one of the frames
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database, database:
+        database.execute("UPDATE run SET started = '2026-11-22T20:00:00.000Z'")
+    assert pruned("--before", "1h") == 1
+
+
 def test_a_backup_that_fails_leaves_no_file(tmp_path, monkeypatch):
     out = output(tmp_path / "out")
     out.events([track(1, 0, ended=True)])
