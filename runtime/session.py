@@ -175,6 +175,8 @@ class Session:
                 open_sky_names=self._open_sky_names,
             )  # fmt: skip
         manager.stopping()
+        if isinstance(self.source, ResumableSource):
+            self.source.run_ended()
         lost = writer.failure if writer else None
         if stats.failure and lost:
             logger.error("%s", lost)

@@ -82,7 +82,7 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "training photographs. The constant box and the fitted SEP are of the training share "
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
         "themselves; both have frames of the shipped network's size. Off-centre and composed scenes are the same for "
-        "networks of all input sizes. "
+        "networks of all input sizes. A galaxy may be in several composed scenes, so their intervals are too narrow. "
         f"{_swallowed(rows)}Where a network started from an exported one, core-hours and scenes are those of its own "
         "training only. A network imitates another if it also learns to "
         "predict its features. Core-hours are the processor time of the training, all threads. Latency of the int8 "

@@ -35,9 +35,9 @@ RESULTS = Path(__file__).parents[2] / "training" / "results"
 TEST = RESULTS / "telescopes-seed1.json"
 """Of the shipped classifier, by ``galaxy-edge study evaluate``."""
 COMPARED = (
-    "Versions of the networks were compared on all of these frames: they are a development set. LCO frames are of the "
-    "telescopes of Las Cumbres Observatory; three quarters of their galaxies also occur, in other images, in the "
-    "training photographs."
+    "We chose between versions of the networks by these frames (a development set), so the figures may be slightly too "
+    "good. LCO frames are of the telescopes of Las Cumbres Observatory; three quarters of their galaxies also occur, "
+    "in other images, in the training photographs."
 )
 KEYS = ("accuracy", "macro_f1", "coarse_accuracy")
 
@@ -139,8 +139,8 @@ def summary() -> str:
         f"are centred on them. The classifier names {accuracy} of {test.images} test images rightly by nine classes "
         f"(macro F1 {macro_f1}; least, {least:.2f}{interval_text(test.recall_interval(worst), 2)}, of "
         f"{worst.replace('_', ' ')}), {coarse} by four groups; its probabilities are wrong by {test.ece:.3f} on "
-        f"average, of which chance explains {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} The test "
-        f"images are a development set too. The detector has a threshold of {row.threshold:.2f}. "
+        f"average, and by chance alone it would be {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} "
+        f"The test images are a development set too. The detector has a threshold of {row.threshold:.2f}. "
         f"{_about_threshold(row)}."
     )
     return "\n".join([*markdown_table(head, cells), "", text, ""])

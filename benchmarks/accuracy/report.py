@@ -122,8 +122,9 @@ def _operating_counts(result: DetectorResult) -> list[str]:
         if operating and operating.frames < found.frames:
             counts.append(f"{NAMES.get(name, name)} {operating.frames} / {operating.boxes}")
     if not counts:
-        return ["At the score: all frames."]
-    return [f"At the score, frames / galaxies on which the score was not chosen: {', '.join(counts)}; of others, all."]
+        return ["Precision and recall are of all frames."]
+    about = "Precision and recall are of frames on which the threshold was not chosen (frames / galaxies)"
+    return [f"{about}: {', '.join(counts)}; of others, all."]
 
 
 def _cell(found: SizedMetrics, key: str) -> str:

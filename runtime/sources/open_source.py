@@ -59,6 +59,8 @@ def open_source(
     if camera.startswith("watch:"):
         from .watched_folder import WatchedFolderSource
 
+        if camera == "watch:":
+            raise UsageError("watch: needs the name of a folder: --camera watch:FOLDER (watch:. is the current one)")
         return WatchedFolderSource(Path(camera.removeprefix("watch:")).expanduser(), out, development=development)
     device = re.fullmatch(r"(?:/dev/video)?(\d+)(\?.*)?", camera)
     if device:

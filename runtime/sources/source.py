@@ -42,3 +42,7 @@ class ResumableSource(Protocol):
     def frame_processed(self, source: str) -> None:
         """Record that the frame of this `Frame.source` was processed and written."""
         ...
+
+    def run_ended(self) -> None:
+        """Log what was not read, as no more frames are taken."""
+        ...

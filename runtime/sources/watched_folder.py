@@ -112,7 +112,7 @@ class WatchedFolderSource:
                         number += 1
                 time.sleep(self._poll)
         finally:
-            self._log_waiting()
+            self.run_ended()
 
     def frame_processed(self, source: str) -> None:
         """Note that a frame was processed and written: no later run repeats its file.
@@ -130,7 +130,8 @@ class WatchedFolderSource:
             found = dict(self._files())
         except OSError as error:
             if not self._away:
-                logger.warning("%s cannot be read (%s); waiting for it to come back", self.name, error.strerror)
+                hint = ". Check its name" if self._seen is None and isinstance(error, FileNotFoundError) else ""
+                logger.warning("%s cannot be read (%s); waiting for it to come back%s", self.name, error.strerror, hint)
             self._away = True
             return []
         if self._away:
@@ -214,12 +215,13 @@ class WatchedFolderSource:
             return True
         return name not in self._changed and time.time() - version.modified / 1e9 > PATIENCE_SECONDS
 
-    def _log_waiting(self) -> None:
-        """Log the files that are still waited for when the run ends."""
-        for name, reason in sorted(self._waiting.items())[:MAX_LISTED]:
+    def run_ended(self) -> None:
+        """Log the files that are still waited for, once."""
+        waiting, self._waiting = sorted(self._waiting.items()), {}
+        for name, reason in waiting[:MAX_LISTED]:
             logger.warning("%s: %s was not read: %s", self.name, printable_name(name), reason)
-        if len(self._waiting) > MAX_LISTED:
-            logger.warning("%s: %d more files were not read", self.name, len(self._waiting) - MAX_LISTED)
+        if len(waiting) > MAX_LISTED:
+            logger.warning("%s: %d more files were not read", self.name, len(waiting) - MAX_LISTED)
 
     def _give_up(self, name: str, version: _Version, error: ImageError) -> bool:
         """Return whether a file that cannot be read is to be skipped.

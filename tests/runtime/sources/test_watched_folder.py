@@ -19,6 +19,7 @@ from galaxy_edge.runtime.sources import watched_folder
 from galaxy_edge.runtime.sources.natural_order import natural_key
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.sources.watched_folder import ProcessedList, WatchedFolderSource
+from helpers.command_line import galaxy_edge as command_line
 from helpers.images import encode, render
 from helpers.mosaics import fits_file
 
@@ -284,3 +285,19 @@ def test_files_that_are_not_complete_when_the_run_ends_are_named(tmp_path, caplo
         "empty.png was not read: it is empty",
     ]
     assert waiting[2].startswith("half.png was not read: ") and len(waiting) == 3
+
+
+def test_a_stopped_run_names_files_that_are_not_complete(tmp_path):
+    """The thread that reads waits for the folder when the run ends: it names nothing itself."""
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "half.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
+    write(tmp_path / "frames" / "good.png")
+    done = command_line("run", "--camera", f"watch:{tmp_path / 'frames'}", "--out", tmp_path / "out", "--max-frames", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("half.png was not read: ") == 1
+
+
+def test_a_watched_folder_needs_a_name():
+    """Without one, the current folder was watched."""
+    done = command_line("run", "--camera", "watch:")
+    assert done.returncode == 2 and "watch: needs the name of a folder" in done.stderr
