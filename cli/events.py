@@ -30,7 +30,7 @@ IN = click.option(
 )
 
 
-class PastTime(str):
+class Age(str):
     """A time in ISO 8601 that was given as an age."""
 
 
@@ -55,7 +55,7 @@ class When(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
         except (ValueError, OverflowError):
             known = "2026-11-22, 2026-11-22T21:30 (UTC), 36h or 30d (ago)"
             self.fail(f"'{value}' is not a time: use {known}", param, context)
-        return PastTime(utc_text(time)) if ago else utc_text(time)
+        return Age(utc_text(time)) if ago else utc_text(time)
 
 
 def _query_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -261,8 +261,6 @@ def _json_list(records: list[dict[str, Any]]) -> str:
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **conditions: Any) -> None:
     """Delete selected events that have ended, with their crops.
 
-    The disk space is released.
-
     Here, --before selects by the time of the last sighting; by an age such as 30d, only events of runs that are as old,
     too, since frames of last year may have been processed today. Events of a run whose clock was not set (it began
     before 2020) are only deleted if --run names it.
@@ -277,17 +275,15 @@ def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_js
     if everything == any(value is not None for value in conditions.values()):
         raise click.UsageError("select the events to delete, e.g. --before 30d or --run 3, or --all")
     conditions["last_before"] = before = conditions.pop("before")
-    if isinstance(before, PastTime) and conditions["run"] is None:
+    if isinstance(before, Age) and conditions["run"] is None:
         conditions["run_before"] = before
     counts = delete(folder, Query(**conditions), crops_only, dry_run)
     if as_json:
         click.echo(json.dumps(counts))
         return
     verb = "would be deleted" if dry_run else "were deleted"
-    click.echo(
-        f"{count_text(counts['events'], 'event')} and {count_text(counts['crops'], 'crop')} "
-        f"({counts['bytes'] / 1e6:.1f} MB) {verb}"
-    )
+    deleted = " and ".join(count_text(counts[f"{noun}s"], noun) for noun in ("event", "crop"))
+    click.echo(f"{deleted} ({counts['bytes'] / 1e6:.1f} MB) {verb}")
 
 
 @events.command()

@@ -146,7 +146,8 @@ def _setting(context: click.Context, name: str) -> Any:
 
 REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
 """Errors of a disk whose cause the user can remove; they are not reported as bugs."""
-_WITH_USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/+)[^\s'\"/?#]*@([^\s'\"]*)")
+_WITH_USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/+)(?!USER:PASSWORD@)[^\s'\"/?#]*@([^\s'\"]*)")
+"""An address with a user; ``USER:PASSWORD`` is that of a help text."""
 HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
 
 

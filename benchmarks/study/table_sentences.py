@@ -1,4 +1,7 @@
-"""Sentences on the study's tables for docs/report.md: the order of their rows, and what it shows."""
+"""Sentences on the study's tables for docs/report.md.
+
+They state the order of the rows, and what it shows.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,19 @@ def order(results: Path, name: str) -> str:
 
 
 def _repeated(results: Path) -> float:
-    """Return by how much the macro F1 of one network differs between the tables; 0 if it is in one only."""
+    """Return by how much the macro F1 of one network differs between tables.
+
+    0 if it is in one only.
+    """
     scores = [row["f1"] for name, own in REPEATED.items() for row in _rows(results, name) if row["name"] == own]
     return max(scores) - min(scores) if scores else 0.0
 
 
 def best(results: Path, name: str, kind: str) -> str:
-    """Return a sentence on the best row of a table, and whether it is shown to be better than the second."""
+    """Return a sentence on the best row of a table.
+
+    It says whether that row is shown to be better than the second.
+    """
     rows = sorted(_rows(results, name), key=lambda row: -row["f1"])
     if len(rows) < 2:
         return ""

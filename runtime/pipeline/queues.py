@@ -39,7 +39,7 @@ class FrameQueue:
         self._wait_until_taken = wait_until_taken
         self._waiting: deque[FrameTask | EndOfStream] = deque()
         # Locked while nothing is new. A condition would hold the interpreter's lock for some hundred microseconds per
-        # frame; a lock waits in C. So does a SimpleQueue, but until Python 3.12 it waits for ever if a signal's handler
+        # frame; a lock waits in C. So does a SimpleQueue, but until Python 3.12 it waits forever if a signal's handler
         # is still running when the time is over.
         self._news = threading.Lock()
         self._news.acquire()

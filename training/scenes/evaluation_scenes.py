@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -96,13 +97,12 @@ class EvaluationScenes:
                 rng, [candidate for candidate in usable if candidate.set == name], limits.get(name)
             )
         ]
-        frames = FrameCache(usable)
-        self._frames = SceneGenerator(usable, size, frames=frames) if usable else None
-        self._drawn = SceneGenerator(usable, DRAWN_SIDE, frames=frames) if usable else None
+        self._usable, self._cache = usable, FrameCache(usable)
+        self._frames = SceneGenerator(usable, size, frames=self._cache) if usable else None
+        self._drawn = SceneGenerator(usable, DRAWN_SIDE, frames=self._cache) if usable else None
         survey = self._drawn.survey if self._drawn else []
         self._off_centre = _sample_of(rng, survey, limits.get(OFF_CENTRE))
         self._composed = limits.get(COMPOSED, COMPOSED_SCENES) if survey else 0
-        self._halves = [_half_generator(usable, selects, frames) for selects in (True, False)]
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._off_centre) + self._composed
@@ -119,9 +119,22 @@ class EvaluationScenes:
             yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes), _selects(sample))
         for index in range(self._composed):
             selects = index % 2 == 0
-            half = self._halves[not selects] or self._drawn
+            half = self._halves[selects] or self._drawn
             scene, origins = half.composed(np.random.default_rng([self._seed, 3, index]))
             yield EvaluationScene(COMPOSED, self._scale(scene), True, tuple(origins), selects)
+
+    @cached_property
+    def _halves(self) -> dict[bool, SceneGenerator | None]:
+        """Generators of composed scenes, by whether a threshold is chosen on them.
+
+        None for a half that has no galaxy to compose.
+        """
+        halves = {}
+        for selects in (True, False):
+            half = [sample for sample in self._usable if _selects(sample) == selects]
+            composable = any(len(sample.boxes) and not sample.complete for sample in half)
+            halves[selects] = SceneGenerator(half, DRAWN_SIDE, frames=self._cache) if composable else None
+        return halves
 
     def _scale(self, scene: Scene) -> Scene:
         """Scale a scene of `DRAWN_SIDE` pixels to the network's input."""
@@ -138,16 +151,6 @@ def _selects(sample: Sample) -> bool:
     It is chosen on half of the frames, which are selected by their content.
     """
     return in_first_half(sample.digest())
-
-
-def _half_generator(samples: Sequence[Sample], selects: bool, frames: FrameCache) -> SceneGenerator | None:
-    """Return a generator of scenes of one half of the samples.
-
-    None if the half has no galaxy to compose.
-    """
-    half = [sample for sample in samples if _selects(sample) == selects]
-    composable = any(len(sample.boxes) and not sample.complete for sample in half)
-    return SceneGenerator(half, DRAWN_SIDE, frames=frames) if composable else None
 
 
 def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], limit: int | None) -> list[Sample]:

@@ -25,6 +25,7 @@ DETECTOR_KEYS = {
     "curves",
     "intervals",
     "operating",
+    "swallowed",
 }
 
 

@@ -57,7 +57,7 @@ def test_a_frame_wakes_the_thread_that_waits_for_it():
 def test_a_time_limit_holds_although_a_signal_comes_at_its_end():
     """The handler of a stop still runs when the time is over.
 
-    Python's SimpleQueue then waits for ever, until 3.12.
+    Python's SimpleQueue then waits forever, until 3.12.
     """
     queue = FrameQueue()
     watchdog = threading.Timer(60, lambda: queue.end(TimeoutError("the time limit did not hold")))

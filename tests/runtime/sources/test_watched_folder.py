@@ -288,16 +288,10 @@ def test_files_that_are_not_complete_when_the_run_ends_are_named(tmp_path, caplo
 
 
 def test_a_stopped_run_names_files_that_are_not_complete(tmp_path):
-    """The thread that reads waits for the folder when the run ends: it names nothing itself."""
-    (tmp_path / "frames").mkdir()
-    (tmp_path / "frames" / "half.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
-    write(tmp_path / "frames" / "good.png")
-    done = command_line("run", "--camera", f"watch:{tmp_path / 'frames'}", "--out", tmp_path / "out", "--max-frames", 1)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("half.png was not read: ") == 1
-
-
-def test_a_watched_folder_needs_a_name():
-    """Without one, the current folder was watched."""
+    """Its thread waits for the folder when the run ends, and names nothing itself."""
+    write(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "cut.fits").write_bytes(fits_file(np.zeros((64, 64), np.uint16))[:-2880])
+    done = command_line("run", "--camera", f"watch:{tmp_path / 'in'}", "--out", tmp_path / "out", "--max-frames", 1)
+    assert done.returncode == 0 and done.stderr.count("cut.fits was not read: ") == 1
     done = command_line("run", "--camera", "watch:")
     assert done.returncode == 2 and "watch: needs the name of a folder" in done.stderr

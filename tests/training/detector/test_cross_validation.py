@@ -30,7 +30,7 @@ def test_folds_stop_early_and_resume(sets, tmp_path):
         assert result["metrics"]["map50"]["values"][fold - 1] == record["metrics"]["map50"]
     values = result["metrics"]["map50"]["values"]
     assert result["metrics"]["map50"]["mean"] == pytest.approx(sum(values) / 2)
-    assert "| map50 |" in (out / "folds.md").read_text()
+    assert "| mAP@0.5 |" in (out / "folds.md").read_text()
     held_out = [
         json.loads((out / f"fold{fold}" / "run.json").read_text())["data"]["split"]["validation"] for fold in (1, 2)
     ]
