@@ -34,7 +34,8 @@ install:  ## Put galaxy-edge on your PATH, with everything that `run` can use (a
 	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) echo "next: galaxy-edge run --camera demo --serve 8080";; \
 		*) echo "$(PREFIX)/bin is not on your PATH yet. In this terminal:"; \
 		echo "  export PATH=\"$(PREFIX)/bin:\$$PATH\""; \
-		echo "Debian adds it at your next login. Then: galaxy-edge run --camera demo --serve 8080";; esac
+		[ "$(PREFIX)" != "$(HOME)/.local" ] || echo "Debian adds it at your next login."; \
+		echo "Then: galaxy-edge run --camera demo --serve 8080";; esac
 
 uninstall:  ## Remove what `make install` installed
 	rm -rf "$(PREFIX)/share/galaxy-edge/env" "$(PREFIX)/bin/galaxy-edge"
