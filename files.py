@@ -6,6 +6,7 @@ Lock files between processes.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,12 @@ def fsync_directory(folder: Path) -> None:
     Files created or renamed in it then survive a power loss.
     """
     _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fsync_files(paths: Sequence[Path]) -> None:

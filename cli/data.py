@@ -12,7 +12,7 @@ import click
 
 from .data_reviews import from_reviews
 from .evaluate_sky import noise_model
-from .options import FILE, PATH
+from .options import FILE, PATH, SEED_NUMBER
 
 if TYPE_CHECKING:
     from ..training.formats.annotation import AnnotatedDataset
@@ -51,7 +51,7 @@ def _parse_shares(context: click.Context, option: click.Parameter, text: str | N
 
 
 FROM = click.option("--from", "source", type=FORMATS, help="Format of IN; default: detected from its content.")
-SEED = click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+SEED = click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Random seed.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 IMAGES = click.Choice(["copy", "link", "none"])
 

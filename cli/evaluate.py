@@ -12,7 +12,7 @@ import click
 from ..errors import UserError, require_extra
 from ..runtime.inference.bundles import CLASSIFIER, DETECTOR
 from .evaluate_sky import composites, names, night
-from .options import ENGINES, FOLDER, THREADS, resolve_engine
+from .options import ENGINES, FOLDER, SEED_NUMBER, THREADS, resolve_engine
 
 Result = TypeVar("Result")
 
@@ -47,7 +47,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 HELD_OUT = click.option("--held-out", is_flag=True, help="Leave out the images that the bundle was trained on.")
 UNSEEN = click.option("--unseen", is_flag=True, hidden=True)  # the old name of --held-out
-SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the synthetic scenes.")
+SEED = click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Seed of the synthetic scenes.")
 
 
 @evaluate.command("detector")

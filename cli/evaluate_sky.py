@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError, UserError, require_extra
-from .options import COUNT, FILE, FOLDER, PATH, TILES
+from .options import COUNT, FILE, FOLDER, PATH, SEED_NUMBER, TILES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def night(
 )
 @click.option("--models", type=FOLDER, help="Folder with galaxy-detector-raw; default: the shipped one.")
 @click.option("--repeats", type=COUNT, default=3, show_default=True, help="Times that each exposure is used.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+@click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Random seed.")
 @OUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def composites(

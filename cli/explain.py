@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import UserError, require_extra
-from .options import FOLDER, PATH
+from .options import FOLDER, PATH, SEED_NUMBER
 
 
 class EmptySource(UserError):
@@ -20,7 +20,7 @@ class EmptySource(UserError):
 @click.argument("model", type=PATH)
 @click.argument("images", metavar="IMAGES")
 @click.option("--out", type=FOLDER, required=True, help="Folder for the sheets.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the filter patterns.")
+@click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Seed of the filter patterns.")
 def explain(model: Path, images: str, out: Path, seed: int) -> None:
     """Show which parts of IMAGES (a file, folder or zip) a classifier uses.
 

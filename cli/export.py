@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UserError, require_extra
-from .options import FILE, FOLDER, PATH
+from .options import FILE, FOLDER, PATH, SEED_NUMBER
 
 if TYPE_CHECKING:
     from ..export.bundle import ExportResult
@@ -97,7 +97,9 @@ class GateFailed(UserError):
 @click.option("--rescue", "rescue", type=click.Choice(["none", "auto"]), hidden=True)  # the old name of --fallback
 @click.option("--debug-layers", is_flag=True, help="Measure the int8 error of every layer and list the largest.")
 @click.option("--report", type=FILE, help="Report file, .html or .md; default: export-report.html in the run folder.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the selection of calibration images.")
+@click.option(
+    "--seed", type=SEED_NUMBER, default=1, show_default=True, help="Seed of the selection of calibration images."
+)
 @click.option("--out", type=FOLDER, help="The bundle's folder; default: inside the run folder.")
 @click.option("--force", is_flag=True, help="Write the bundle even if a gate fails; it is marked as ungated.")
 @click.option("--json", "as_json", is_flag=True, help="Print gates and metrics as JSON.")

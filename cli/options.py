@@ -86,6 +86,10 @@ class Number(click.FloatRange):
         return number
 
 
+SEED_NUMBER = click.IntRange(0, 2**32 - 1)
+"""A seed of random numbers, as numpy takes them."""
+
+
 class Count(click.IntRange):
     """A number of things, at least one; the help says nothing of the upper limit."""
 
@@ -234,8 +238,10 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             help="Galaxy10 HDF5 file, folder of class folders, or folder of labelled sets.",
         ),
         "out": click.option("--out", type=FOLDER, required=True, help="Folder for the runs and tables."),
-        "seed": click.option("--seed", type=int, default=1, show_default=True, help="Random seed."),
-        "split": click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split."),
+        "seed": click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Random seed."),
+        "split": click.option(
+            "--split-seed", type=SEED_NUMBER, default=1, show_default=True, help="Seed of the split."
+        ),
         "seeds": click.option("--seeds", default="1", show_default=True, callback=_numbers, help="Seeds, e.g. 1,2,3."),
         "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Maximum epochs; default: the recipe's."),
         "threads": click.option(
@@ -259,9 +265,12 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 def _numbers(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter("must be whole numbers with commas between, e.g. 1,2,3") from None
+    if len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"names a seed twice: {text}")
+    return tuple(SEED_NUMBER.convert(seed, option, context) for seed in seeds)
 
 
 def weights_of(text: str | None, *recipes: Any) -> Any:
@@ -276,6 +285,8 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
         raise click.UsageError(
             "--weights is for networks with a pretrained base (vgg_features, vgg_block5, mobilenet): leave it out"
         )
+    if text and text not in ("none", "imagenet") and not Path(text).is_file():
+        raise click.UsageError(f"--weights {text} does not exist: give a file, imagenet or none")
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 

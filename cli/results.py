@@ -96,10 +96,18 @@ def evaluate_detectors(
     None of the detectors was trained on these images. The int8 networks are timed alternately.
     """
     require_extra("pycocotools", "bench")
+    from ..benchmarks.accuracy.detector_results import FILE as FILE_NAME
     from ..benchmarks.accuracy.detector_results import evaluate_again
     from ..benchmarks.accuracy.detector_results import evaluate_detectors as evaluate_runs
 
     named = _named(runs)
+    if add and again:
+        raise click.UsageError("--add measures new rows, --again saved ones: give one of them")
+    if not (add or again) and (results / FILE_NAME).exists():
+        raise click.UsageError(
+            f"{results / FILE_NAME} holds results already: --add adds to them, --again measures a row again; to start "
+            "again, delete it or name another --results"
+        )
     if again:
         for title, folder in named.items():
             evaluate_again(title, folder, data, results)
@@ -147,14 +155,18 @@ def report(results: Path, out: Path | None, comparison: Path | None) -> None:
     from ..benchmarks.study.report_page import report_page
     from ..files import write_atomic
 
-    path = out or results / "RESULTS.md"
-    text = page(results)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    click.echo(f"written to {path}")
+    if not results.is_dir():
+        raise click.UsageError(f"{results} does not exist: name the folder of 'study evaluate' with --results")
+    pages = {out or results / "RESULTS.md": page(results)}
     if comparison:
-        write_atomic(comparison, report_page(results).encode())
-        click.echo(f"written to {comparison}")
+        pages[comparison] = report_page(results)
+    for path, text in pages.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
+        except (FileExistsError, NotADirectoryError) as error:
+            raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
+        click.echo(f"written to {path}")
 
 
 def _named(runs: Sequence[str]) -> dict[str, Path]:
@@ -164,5 +176,7 @@ def _named(runs: Sequence[str]) -> dict[str, Path]:
         title, equals, folder = text.partition("=")
         if not (title and equals and folder):
             raise click.UsageError(f"'{text}' does not name a run: write TITLE=RUN_DIR, e.g. ours=runs/detector")
+        if title in named:
+            raise click.UsageError(f"the title '{title}' is given twice")
         named[title] = Path(folder)
     return named

@@ -119,7 +119,11 @@ def search_detector(
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
 
-    about = {"data": data_hash(sample.digest() for sample in read_set(data)), "epochs": trial_epochs, "images": images}
+    about = {
+        "data": data_hash(sample.labels_digest() for sample in read_set(data)),
+        "epochs": trial_epochs,
+        "images": images,
+    }
     trial = DetectorTrial(data, trial_epochs, images, seed, threads)
     run_search(
         trial,

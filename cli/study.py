@@ -11,7 +11,7 @@ import click
 
 from ..errors import require_extra
 from .command_groups import RenamingGroup
-from .options import FOLDER, options, weights_of
+from .options import FOLDER, Number, options, weights_of
 from .results import calibrate, evaluate, evaluate_detectors, pictures, report, save_table
 from .search import pick, report_search, search, search_detector
 
@@ -53,7 +53,7 @@ def compare(recipes: Sequence[str], **given: Any) -> None:
     """Train RECIPES on one split, each with every seed, and write a table."""
     from ..training.classifier.recipe import find_recipe
 
-    _train_all({name: find_recipe(name) for name in recipes}, **given)
+    _train_all("compare", {name: find_recipe(name) for name in recipes}, **given)
 
 
 @study.command("scratch")
@@ -66,7 +66,7 @@ def scratch(**given: Any) -> None:
     """
     from ..training.classifier.recipe import RECIPES, SCRATCH
 
-    _train_all({name: RECIPES[name] for name in SCRATCH}, **given)
+    _train_all("scratch", {name: RECIPES[name] for name in SCRATCH}, **given)
 
 
 @study.command("balance")
@@ -82,7 +82,7 @@ def balance(recipe: str, **given: Any) -> None:
     from ..training.classifier.balancing import STRATEGIES
     from ..training.classifier.recipe import find_recipe
 
-    _train_all({name: replace(find_recipe(recipe), balance=name) for name in STRATEGIES}, **given)
+    _train_all("balance", {name: replace(find_recipe(recipe), balance=name) for name in STRATEGIES}, **given)
 
 
 @study.command("views")
@@ -98,7 +98,7 @@ def views(recipe: str, **given: Any) -> None:
     from ..training.augmentation.presets import AUGMENTATIONS
     from ..training.classifier.recipe import find_recipe
 
-    _train_all({name: replace(find_recipe(recipe), views=name) for name in AUGMENTATIONS}, **given)
+    _train_all("views", {name: replace(find_recipe(recipe), views=name) for name in AUGMENTATIONS}, **given)
 
 
 @study.command("transfer")
@@ -107,11 +107,12 @@ def transfer(**given: Any) -> None:
     """Compare VGG-16 with a frozen base and fine-tuned from block 5."""
     from ..training.classifier.recipe import RECIPES
 
-    _train_all({name: RECIPES[name] for name in ("vgg_features", "vgg_block5")}, **given)
+    _train_all("transfer", {name: RECIPES[name] for name in ("vgg_features", "vgg_block5")}, **given)
 
 
 # Many parameters because the commands of a study share these options.
 def _train_all(
+    command: str,
     recipes: dict[str, Recipe],
     data: Path,
     out: Path,
@@ -143,6 +144,7 @@ def _train_all(
             weights=initial,
             keep_boxy=keep_boxy,
             report=progress.report,
+            command=command,
         )
     click.echo(table(rows))
     click.echo(f"written to {out / 'table.md'}", err=True)
@@ -152,7 +154,7 @@ def _train_all(
 @study.command("compare-detectors")
 @click.argument("presets", nargs=-1, required=True)
 @click.option("--scenes", type=click.IntRange(min=16), help="Train each for this number of scenes.")
-@click.option("--core-hours", type=click.FloatRange(0, min_open=True), help="Train each for this processor time.")
+@click.option("--core-hours", type=Number(0, min_open=True), help="Train each for this processor time.")
 @click.option("--patience", type=click.IntRange(min=0), default=0, help="End after N epochs without a better mAP@0.5.")
 @options("data", "out", "seeds", "threads")
 def compare_detectors(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import require_extra
-from .options import FILE, FOLDER, PATH, THREADS, options
+from .options import FILE, FOLDER, PATH, SEED_NUMBER, THREADS, options
 
 if TYPE_CHECKING:
     from ..training.detector.settings import DetectorSettings
@@ -26,7 +26,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--threads", type=THREADS, default=os.cpu_count() or 1, show_default=True, help="Threads to use."),
         click.option("--resume", is_flag=True, help="Continue the run in --out."),
         click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs; default: the recipe's."),
-        click.option("--seed", type=int, default=1, show_default=True, help="Random seed."),
+        click.option("--seed", type=SEED_NUMBER, default=1, show_default=True, help="Random seed."),
         click.option("--out", type=FOLDER, required=True, help="Run folder."),
     ):
         command = option(command)

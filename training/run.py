@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,8 @@ class RunRecord:
         started, finished: UTC times in ISO format, "" if there is none yet.
         versions: package name -> version.
         model: description of the network for the bundle: input, preprocess, decode, outputs, classes, parameters,
-            macs; empty until the training has finished.
-        metrics: measured on the validation share; empty until the training has finished.
+            macs; empty until the training has finished, as are `metrics`.
+        metrics: measured on the validation share.
         extra: other values at the top level of the file, e.g. ``core_hours`` of a detector.
     """
 
@@ -74,10 +75,7 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Create a record from the values of `to_dict`.
-
-        ``task`` is required, everything else has a default.
-        """
+        """Create a record from the values of `to_dict`; all but ``task`` have defaults."""
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         fields = {"settings": {}, "data": {}} | {name: value for name, value in values.items() if name in known}
         return cls(**fields, extra={name: value for name, value in values.items() if name not in known})
@@ -103,14 +101,15 @@ def network_hash(folder: Path) -> str:
 
 @contextlib.contextmanager
 def lock_run_folder(folder: Path) -> Iterator[None]:
-    """Lock a run folder among all processes.
-
-    The system releases the lock when the holder ends, even if killed.
+    """Lock a run folder among all processes, until the holder ends.
 
     Raises:
         RunError: another process holds the lock.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RunError(f"{folder} is not a folder: name another --out") from None
     lock = folder / LOCK_NAME
     with lock.open("wb") as file:
         if not try_lock(file.fileno()):
@@ -123,11 +122,11 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def read_record(folder: Path) -> RunRecord:
+def read_record(folder: Path, task: str = "") -> RunRecord:
     """Read ``run.json`` of a run folder.
 
     Raises:
-        RunError: the folder is not a run folder, or the record is missing or damaged.
+        RunError: the folder is not a run folder, or not one of the `task` if given, or the record is damaged.
     """
     path = folder / "run.json"
     try:
@@ -138,6 +137,13 @@ def read_record(folder: Path) -> RunRecord:
         raise RunError(f"{path} is damaged: {error}") from None
     if not isinstance(values, dict) or "task" not in values:
         raise RunError(f"{path} is not the record of a run")
+    if wrong := [
+        name for name in ("settings", "data", "model", "metrics") if not isinstance(values.get(name, {}), dict)
+    ]:
+        raise RunError(f"{path} is damaged: its '{wrong[0]}' is no table")
+    if task and values["task"] != task:
+        networks = {"classify": "classifier", "detect": "detector"}
+        raise RunError(f"{folder} is a run of a {networks.get(values['task'], 'network')}, not of a {networks[task]}")
     return RunRecord.from_dict(values)
 
 
@@ -164,6 +170,8 @@ def load_resumable_record(
             raise RunError(f"{folder} was started with {name}={recorded}, not {value}: resume it with the same")
     if record.data["hash"] != data["hash"]:
         raise RunError(f"{folder} was started on other data: its hash is {record.data['hash'][:12]}")
+    if record.data.get("labels", data.get("labels")) != data.get("labels"):
+        raise RunError(f"{folder} was started with other boxes on the same images: name another --out")
     done = trained_epochs(folder)
     if done > settings.get("epochs", done):
         raise RunError(f"{folder} already has {done} epochs: request at least as many, or name another --out")
@@ -265,6 +273,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             found.append(dict(json.loads(line)))
+            operator.index(found[-1].get("epoch", 0))
         except (TypeError, ValueError):
             if number < len(lines):
                 raise RunError(

@@ -101,7 +101,7 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
     Raises:
         RunError: the run is not finished, or was trained on another split.
     """
-    record = read_record(run)
+    record = read_record(run, "classify")
     if not record.is_finished:
         raise RunError(f"{run} is not finished: it cannot be evaluated")
     settings = record.settings
@@ -141,10 +141,11 @@ def evaluate_on_test(
         split_seed: seed of the split.
 
     Raises:
-        RunError: a run is not finished, has other classes than the first, or was trained on another split.
+        RunError: a run is not finished, has other classes than the first, or was trained on another split; or the
+            bundle is not the run's.
     """
     test = test_part(runs[0], data, split_seed).test
-    records = [read_record(run) for run in runs]
+    records = [read_record(run, "classify") for run in runs]
     plausible = expert_intervals(data)
     _check_same_split(runs, records)
     measured: dict[str, Scores] = {}
@@ -154,7 +155,9 @@ def evaluate_on_test(
             total += weight * probabilities_of(run, test, change)
         measured[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
     if bundle:
-        classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
+        exported = Bundle.load(bundle, "classify")
+        _check_bundle(exported, bundle, runs, records[0])
+        classifier = Classifier(exported, "int8")
         images = test.images(records[0].model["input"]["width"])
         measured["int8"] = scores(classifier.doubted_probabilities(images), test, plausible)
         measured["int8_levelled"] = scores(classifier.doubted_probabilities(_normalise_levels(images)), test, plausible)
@@ -174,6 +177,16 @@ def evaluate_on_test(
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())
     return result
+
+
+def _check_bundle(bundle: Bundle, path: Path, runs: Sequence[Path], record: RunRecord) -> None:
+    """Raise a RunError unless a bundle can be the export of the only run."""
+    if len(runs) > 1:
+        raise RunError("--bundle is the export of one run: it cannot be evaluated with several")
+    manifest = bundle.manifest
+    exported = manifest.data.split.get("hash"), manifest.training.get("seed"), manifest.network.parameters
+    if exported != (record.data["split"].get("hash"), record.settings["seed"], record.model["parameters"]):
+        raise RunError(f"{path} was not exported from {runs[0]}: its split, seed or network is another one")
 
 
 def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:

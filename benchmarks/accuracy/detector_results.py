@@ -16,7 +16,7 @@ from ...devices.engines import ENGINE_NAMES
 from ...devices.probe import probe
 from ...models.bundle import Bundle
 from ...models.metrics import DetectionMetrics
-from ...training.run import RunError, RunRecord, read_record, write_json
+from ...training.run import RunError, RunRecord, read_record, trained_epochs, write_json
 from ..performance.latency import bench
 from .evaluate import evaluate_variants
 from .records.evaluation import BASELINES
@@ -66,7 +66,7 @@ def evaluate_detectors(
             results to add to.
     """
     saved = read_saved(results) if add else None
-    records = {name: read_record(run) for name, run in runs.items()}
+    records = {name: read_record(run, "detect") for name, run in runs.items()}
     bundles = {name: _bundle_of(run, records[name]) for name, run in runs.items()}
     first = next(iter(records.values())).data
     basis = saved.judged_on if saved else {"data": first["hash"], "split": first["split"], "seed": seed}
@@ -87,7 +87,9 @@ def evaluate_detectors(
         times: Mapping[str, Any] = {} if saved or apart[name] else latencies[bundle.hash]
         measured, measured_baselines = _measure(name, bundle, data, seed)
         rows.append(
-            DetectorRow(name=name, apart=apart[name], **_describe(records[name]), **times, **vars(measured)),
+            DetectorRow(
+                name=name, apart=apart[name], **_describe(records[name], runs[name]), **times, **vars(measured)
+            ),
         )
         # Whole frames have the network's size, for the baselines too; those of the first detector are saved.
         baselines = baselines or measured_baselines
@@ -108,16 +110,22 @@ def _bundle_of(run: Path, record: RunRecord) -> Bundle:
     path = run / "galaxy-detector"
     if not record.is_finished or not path.is_dir():
         raise RunError(f"{run} is not finished or not exported: galaxy-edge export --int8 {run}")
-    return Bundle.load(path, "detect")
+    bundle = Bundle.load(path, "detect")
+    epochs = bundle.manifest.training.get("epochs", record.settings["epochs"])
+    if epochs != record.settings["epochs"]:
+        raise RunError(
+            f"{path} was exported after {epochs} epochs, the run has {record.settings['epochs']}: export it again"
+        )
+    return bundle
 
 
-def _describe(record: RunRecord) -> dict[str, Any]:
+def _describe(record: RunRecord, run: Path) -> dict[str, Any]:
     """Return seed, costs and training effort of a run."""
     return {
         "seed": record.settings["seed"],
         **{key: record.model[key] for key in ("parameters", "macs")},
         "core_hours": record.extra["core_hours"],
-        "images": record.settings["images_per_epoch"] * record.settings["epochs"],
+        "images": record.settings["images_per_epoch"] * (trained_epochs(run) or record.settings["epochs"]),
     }
 
 

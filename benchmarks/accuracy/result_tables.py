@@ -17,6 +17,8 @@ from typing import Any
 from ...models.classification_metrics import MIN_SUPPORT
 from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
+from ...training.augmentation.presets import AUGMENTATIONS
+from ...training.classifier.balancing import STRATEGIES
 from ...training.classifier.recipe import SCRATCH
 from ...training.detector.fold_table import fold_table
 from ...training.run import RunError, write_json
@@ -69,6 +71,8 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         if name in _BUDGETS:
             _check_comparison(path, found, *_BUDGETS[name])
         if name in _COMPLETE:
+            if (command := _study(folder)["about"].get("command", name)) != name:
+                raise RunError(f"{folder} is the output of 'galaxy-edge study {command}', not of 'study {name}'")
             _check_rows(path, found, _COMPLETE[name])
     except OSError as error:
         raise RunError(
@@ -93,23 +97,36 @@ def _check_comparison(path: Path, found: dict[str, Any], limit: str, option: str
     """
     if found["about"]["budget"][limit] is None:
         raise RunError(f"{path} is not a comparison with {option}: save it under the other name")
+    _check_rows(path, found["rows"], list(_study(path.parent)["recipes"]), ())
     seeds = {row["name"]: row["seeds"] for row in found["rows"]}
     if len(set(map(tuple, seeds.values()))) > 1:
         each = "; ".join(f"{name}: {', '.join(map(str, own))}" for name, own in seeds.items())
         raise RunError(f"the rows of {path} have different seeds ({each}): train all with each of them, then save it")
 
 
-def _check_rows(path: Path, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
+def _study(folder: Path) -> dict[str, Any]:
+    """Return the record of a study, see `training.study.agreement`."""
+    path = folder / "study.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {"about": {}, "recipes": {}}
+
+
+def _check_rows(
+    path: Path, rows: list[dict[str, Any]], names: Sequence[str], same: Sequence[str] = ("seeds", "epochs")
+) -> None:
     """Raise a RunError unless a table is complete.
 
-    It must have all its rows, of the same seeds and number of epochs.
+    It must have all its rows once, each of different seeds, and with the same value of each key in `same`.
     """
+    if not rows or len({row["name"] for row in rows}) < len(rows):
+        raise ValueError("a row is there twice" if rows else "it has no row")
+    if any(len(set(row["seeds"])) < len(row["seeds"]) or not row["seeds"] for row in rows):
+        raise ValueError("a row has a seed twice, or none")
     missing = [name for name in names if name not in {row["name"] for row in rows}]
     if missing:
         raise RunError(
             f"{path} has no row yet of {', '.join(missing)}: give the command of the study again to continue"
         )
-    for key in ("seeds", "epochs"):
+    for key in same:
         if len({json.dumps(row[key]) for row in rows}) > 1:
             raise RunError(f"the rows of {path} have different {key}: train all with the same, then save the table")
 
@@ -120,7 +137,11 @@ def saved_tables(results: Path) -> list[str]:
     for name, title in TITLES.items():
         path = results / f"table-{name}.json"
         if path.exists():
-            lines += [f"\n## {title}\n", render(name, json.loads(path.read_text(encoding="utf-8"))).strip()]
+            try:
+                text = render(name, json.loads(path.read_text(encoding="utf-8"))).strip()
+            except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
+                raise RunError(f"{path} is damaged ({error}): save the table again") from None
+            lines += [f"\n## {title}\n", text]
     return lines
 
 
@@ -243,7 +264,7 @@ def _cross(saved: dict[str, Any]) -> str:
     return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
 
 
-_COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}
+_COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": tuple(AUGMENTATIONS), "balance": STRATEGIES}
 """Names of the rows that a table must have; the rows of these tables must have the same seeds and epochs."""
 
 _COMMANDS = {

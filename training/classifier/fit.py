@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...files import file_hash
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..augmentation.presets import TELESCOPES
@@ -102,6 +103,8 @@ def fit(
     data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
     settings = {**recipe.to_dict(), "seed": seed, "threads": threads, "taught": soft is not None}
     settings["weights"] = _weights_name(recipe, weights)
+    if recipe.pretrained and isinstance(weights, Path):
+        settings["weights_hash"] = file_hash(weights)
     if teachers:
         settings["teachers"] = list(teachers)
     if start:
@@ -168,8 +171,9 @@ def _run_epochs(
         }
         if schedule.update(validation_loss):
             trainer.keep_best()
-        trainer.save(checkpoint, epoch + 1, schedule)
+        # Before the checkpoint: a line without one is cut when the run is resumed, the other way it would be lost.
         run.log(**values, rate=float(trainer.optimizer.learning_rate), coarse_accuracy=scores.coarse_accuracy)
+        trainer.save(checkpoint, epoch + 1, schedule)
         with board.as_default(step=epoch + 1):
             for name in ("loss", "val_loss", "macro_f1", "accuracy"):
                 tf.summary.scalar(name, values[name])

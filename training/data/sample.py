@@ -78,3 +78,10 @@ class Sample:
     def digest(self) -> str:
         """Return the SHA-256 of the encoded image (hex)."""
         return hashlib.sha256(self.read_bytes()).hexdigest()
+
+    def labels_digest(self) -> str:
+        """Return a SHA-256 (hex) of the image and its boxes."""
+        content = hashlib.sha256(f"{self.digest()} {self.kind} {self.complete}".encode())
+        for boxes in (self.boxes, self.ignore):
+            content.update(f" {len(boxes)} ".encode() + np.asarray(boxes, np.float32).tobytes())
+        return content.hexdigest()

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.errors import DataError
+from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import write_json
+from .dataset import split
 from .fit import train
 from .fold_table import fold_table
 from .settings import DetectorSettings
@@ -39,6 +42,11 @@ def train_folds(
         and mean, sample std and values of every metric of the float32 network on its held-out fold; folds in which a
         metric is undefined are omitted.
     """
+    samples = read_set(data, skip_invalid)
+    for fold in range(folds):  # a fold that is too small is reported before the first training
+        training, held_out, _ = split(samples, settings.seed, folds, fold)
+        if not held_out or not any(len(sample.boxes) for sample in training):
+            raise DataError(f"fold {fold + 1} of {folds} has too few of the {len(samples)} images: give fewer --folds")
     records = []
     for fold in range(folds):
         fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)

@@ -70,6 +70,7 @@ def split(
     train, held_out = _drop_close_ups(*shares)
     record = {
         "hash": data_hash(digests),
+        "labels": data_hash(sample.labels_digest() for sample in (*shares[0], *shares[1])),
         "sets": dict(Counter(sample.set for sample in train + held_out)),
         "split": criteria | {"train": len(train), "validation": len(held_out)},
         "sources": _credits(train + held_out),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files import file_hash
 from ...models.decode import anchor_grid
 from ...models.raw.stretch import Stretch
 from ..data.errors import DataError
@@ -70,6 +71,8 @@ def train(
     record, plain = material.record, settings.plain()
     if material.teacher:
         plain["teacher"] = material.teacher.identity
+    if settings.weights:
+        plain["weights_hash"] = file_hash(settings.weights)
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
         previous = load_resumable_record(out, "detect", plain, record, resume)
@@ -172,8 +175,7 @@ class _Training:
                 f"{self.run.folder} has completed {done} epochs and another worker's folder {common}: "
                 "they do not belong to one training"
             )
-        if common < done:
-            self.run.truncate_log(common)
+        self.run.truncate_log(common)
         if common:
             self.trainer.state.restore(by_epoch[common]).expect_partial()
             return
@@ -202,9 +204,10 @@ class _Training:
                 metrics = score(trainer.outputs, self.evaluation, self.anchors, every=2)
             if patience:
                 trainer.keep_if_best(metrics.get("map50", 0.0), self.best_file)
-            self.checkpoints.save()
             line = log()
+            # Before the checkpoint: a resumed run cuts a line without one, but could not restore a lost one.
             self.run.log(epoch=epoch + 1, **line, **metrics)
+            self.checkpoints.save()
             if self.report:
                 shown = {"loss": line["loss"], **{key: metrics[key] for key in ("map50",) if key in metrics}}
                 self.report({"epoch": epoch + 1, "epochs": self.settings.epochs, "steps": self.steps, **shown})
@@ -212,7 +215,7 @@ class _Training:
     def _run_steps(self, epoch: int) -> Callable[[], dict[str, float]]:
         """Train for an epoch, and return a function that creates its line of the log.
 
-        The line includes the processor time used until the function is called.
+        The line has the processor time until then.
         """
         import tensorflow as tf
 
@@ -281,10 +284,7 @@ def first_inputs(batches: SceneBatches, count: int = 48) -> np.ndarray:
 
 
 def _single_process_network(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
-    """Copy a distributed network's weights into a network of this process alone.
-
-    Only such a network can be saved as a graph.
-    """
+    """Copy distributed weights into a network of this process, to save it as a graph."""
     if workers.count == 1:
         return model
     single = ssd.build_network(settings)

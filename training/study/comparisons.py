@@ -21,8 +21,8 @@ from ..data.errors import DataError
 from ..data.splits import holdout_indices
 from ..data.splits import k_fold_indices as draw_folds
 from ..run import RunError, trained_epochs, write_json
-from .agreement import agree
-from .runs import fit_parts, is_finished, is_resumable, probabilities_of
+from .agreement import agree, is_finished
+from .runs import fit_parts, is_resumable, probabilities_of
 from .significance import MetricDifference, PairedComparison, compare, macro_scores
 
 logger = logging.getLogger(__name__)

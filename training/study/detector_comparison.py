@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from ..detector.fit import train
 from ..detector.settings import PRESETS, DetectorSettings
 from ..formats.read_set import read_set
 from ..progress import Report
-from ..run import RunRecord, read_log, trained_epochs, write_json
-from .agreement import agree_plain
+from ..run import RunError, read_log, read_record, trained_epochs, write_json
+from .agreement import agree_plain, finished_seeds
 from .detector_table import MEASURED, comparison_table
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.scenes is None) == (self.core_hours is None):
-            raise ValueError("give the budget as --scenes or as --core-hours, not both")
+            raise ValueError("give the budget either as --scenes or as --core-hours")
 
 
 # Many parameters because they are those of the command.
@@ -73,55 +73,67 @@ def compare_detectors(
         data, threads, report: see `fit.train`.
 
     Returns:
-        A row for each preset: name, seeds, scenes and core_hours of each run, how many of them the limit ended, images
-        held out, parameters, macs, and means and spreads (sample standard deviation; None for one seed) of `MEASURED`.
+        A row for each preset of the folder, with all its finished runs: name, seeds, scenes and core_hours of each run,
+        how many of them the limit ended, images held out, parameters, macs, and means and spreads (sample standard
+        deviation; None for one seed) of `MEASURED`.
 
     Raises:
-        RunError: the folder holds runs of another budget, of other data or settings.
+        RunError: the folder holds runs of another budget, of other data or settings; or the budget is less than an
+            epoch of a preset.
     """
+    for name in names:
+        epoch = DetectorSettings(**PRESETS[name]).images_per_epoch
+        if budget.scenes is not None and budget.scenes < epoch:
+            raise RunError(f"an epoch of {name} has {epoch:,} scenes: give at least as many as --scenes")
     shared = {
         "command": "compare-detectors",
-        "data": data_hash(sample.digest() for sample in read_set(data)),
+        "data": data_hash(sample.labels_digest() for sample in read_set(data)),
         "budget": dataclasses.asdict(budget),
     }
     settings = {name: DetectorSettings(**PRESETS[name], patience=budget.patience, threads=threads) for name in names}
     wanted = {name: chosen.plain() for name, chosen in settings.items()}
     for values in wanted.values():
         del values["threads"]  # may change between runs
-    agree_plain(out, shared, wanted)
+    presets = agree_plain(out, shared, wanted)
     rows: list[dict[str, Any]] = []
     for name, chosen in settings.items():
         epochs = _epochs(chosen, data, out / name / "speed", budget, report)
-        records, folders = [], []
         for seed in seeds:
-            folders.append(out / name / f"seed{seed}")
+            folder = out / name / f"seed{seed}"
             logger.info("training %s, seed %d, at most %d epochs", name, seed, epochs)
             run = dataclasses.replace(chosen, seed=seed, epochs=epochs)
-            records.append(train(data, folders[-1], run, (folders[-1] / "run.json").exists(), report))
-            current = _row(name, seeds, records, [trained_epochs(folder) for folder in folders])
-            found = {"about": shared, "rows": [*rows, current]}
+            train(data, folder, run, (folder / "run.json").exists(), report)
+            finished = {preset: finished_seeds(out / preset) for preset in presets}
+            rows = [_row(preset, runs) for preset, runs in finished.items() if runs]
+            found = {"about": shared, "rows": rows}
             write_json(out / "comparison.json", found)
             write_atomic(out / "comparison.md", comparison_table(found).encode())
-        rows.append(current)
     return rows
 
 
 def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget, report: Report | None) -> int:
     """Return the number of epochs in a budget; measure the speed if needed."""
     if budget.scenes is not None:
-        return max(1, budget.scenes // settings.images_per_epoch)
+        return budget.scenes // settings.images_per_epoch
     trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
     train(data, folder, trial, (folder / "run.json").exists(), report)
-    *first, last = [float(line["core_seconds"]) for line in read_log(folder)]
-    left = (budget.core_hours or 0.0) * 3600 - sum(first)
-    return max(1, len(first) + math.floor(left / max(last, 1e-6)))
+    seconds = [float(line["core_seconds"]) for line in read_log(folder)]
+    limit = (budget.core_hours or 0.0) * 3600
+    if limit < seconds[0]:
+        least = seconds[0] / 3600
+        raise RunError(f"an epoch of {settings.architecture} takes {least:.2g} core-hours: give at least as many")
+    further = math.floor((limit - sum(seconds)) / max(seconds[-1], 1e-6))
+    return max(1, len(seconds) + further)
 
 
-def _row(name: str, seeds: Sequence[int], records: Sequence[RunRecord], trained: Sequence[int]) -> dict[str, Any]:
+def _row(name: str, runs: Mapping[int, Path]) -> dict[str, Any]:
+    """Return the row of a preset, of its finished runs by seed."""
+    records = [read_record(folder) for folder in runs.values()]
+    trained = [trained_epochs(folder) for folder in runs.values()]
     values = {key: [record.metrics[key] for record in records if key in record.metrics] for key in MEASURED}
     return {
         "name": name,
-        "seeds": list(seeds[: len(records)]),
+        "seeds": list(runs),
         "scenes": [
             epochs * record.settings["images_per_epoch"] for record, epochs in zip(records, trained, strict=True)
         ],

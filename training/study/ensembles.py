@@ -15,6 +15,7 @@ from ...models.decode import softmax
 from ...models.metrics import ClassificationMetrics
 from ..classifier.calibration import fit_temperature
 from ..run import RunError, network_hash, read_record, write_json
+from .agreement import read_predictions
 from .ensemble_weights import blend, find_weights
 
 TINY = 1e-9
@@ -59,11 +60,13 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
     """
     if len(runs) < 2:
         raise RunError("an ensemble needs two or more runs")
-    records = [read_record(run) for run in runs]
+    records = [read_record(run, "classify") for run in runs]
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise RunError("an ensemble needs different runs: one is named twice")
     for run, record in zip(runs, records, strict=True):
         if not record.is_finished:
             raise RunError(f"{run} is not finished, so it cannot be part of an ensemble")
-    loaded = [(record, np.load(run / "predictions.npz")) for run, record in zip(runs, records, strict=True)]
+    loaded = [(record, read_predictions(run)) for run, record in zip(runs, records, strict=True)]
     first = loaded[0][1]
     for run, (record, predictions) in zip(runs, loaded, strict=True):
         if not np.array_equal(predictions["ids"], first["ids"]):

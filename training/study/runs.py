@@ -23,7 +23,7 @@ from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, read_record, trained_epochs, write_json
-from .agreement import agree
+from .agreement import agree, finished_seeds, is_finished, read_predictions
 from .significance import macro_scores
 from .study_table import RunScores, StudyRow, summary, table
 
@@ -105,12 +105,11 @@ def row_of(run: Path) -> RunScores:
     Raises:
         RunError: the run is not finished.
     """
-    record = read_record(run)
+    record = read_record(run, "classify")
     if not record.is_finished:
         raise RunError(f"{run} is not finished: train it to the end first")
-    with np.load(run / "predictions.npz") as kept:
-        scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
-        images = len(kept["labels"])
+    kept = read_predictions(run)
+    scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
     return RunScores(
         **vars(scores),
         seed=record.settings["seed"],
@@ -121,7 +120,7 @@ def row_of(run: Path) -> RunScores:
         ece=record.metrics["ece"],
         parameters=record.model["parameters"],
         macs=record.model["macs"],
-        images=images,
+        images=len(kept["labels"]),
     )
 
 
@@ -137,26 +136,31 @@ def run_many(
     weights: Any = None,
     keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
+    command: str = "compare",
 ) -> list[StudyRow]:
     """Train every recipe with every seed, and write a table of their scores.
 
-    Each training has its own run folder. The table is ``table.json``, ``table.md`` and ``table.png``.
+    Each training has its own run folder. The table is ``table.json``, ``table.md`` and ``table.png``. It has all
+    finished runs of the folder, those of other recipes and seeds too.
 
     Interrupted runs are resumed; finished ones are not trained again.
 
+    Args:
+        command: name of the study, which all runs of the folder share.
+
     Returns:
-        A row for each recipe.
+        A row for each recipe of the folder.
 
     Raises:
         RunError: a folder holds a run of other data or settings.
     """
-    rows, parts = [], {}
+    parts = {}
     for margin in {recipe.margin for recipe in recipes.values()}:
         parts[margin] = split_dataset(load_dataset(data, margin, keep_boxy, unnamed=True), split_seed)
     split = next(iter(parts.values())).record["hash"]
-    agree(out, {"command": "compare", "data": split, "split_seed": split_seed}, recipes, weights)
+    names = agree(out, {"command": command, "data": split, "split_seed": split_seed}, recipes, weights)
+    rows: list[StudyRow] = []
     for name, recipe in recipes.items():
-        found = []
         for seed in seeds:
             run = out / name / f"seed{seed}"
             if not is_finished(run):
@@ -171,8 +175,8 @@ def run_many(
                 weights=weights,
                 report=report,
             )
-            found.append(row_of(run))
-        rows.append(summary(name, found))
+        finished = {each: finished_seeds(out / each) for each in names}
+        rows = [summary(each, list(map(row_of, runs.values()))) for each, runs in finished.items() if runs]
         write_json(out / "table.json", [row.to_dict() for row in rows])
         write_atomic(out / "table.md", table(rows).encode())
         compare_bars(
@@ -181,11 +185,6 @@ def run_many(
             "macro F1 on validation",
         )
     return rows
-
-
-def is_finished(run: Path) -> bool:
-    """Return whether a folder holds a finished run."""
-    return (run / "run.json").exists() and read_record(run).is_finished
 
 
 def is_resumable(run: Path, recipe: Recipe) -> bool:
