@@ -17,8 +17,6 @@ from typing import Any
 from ...models.classification_metrics import MIN_SUPPORT
 from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
-from ...training.augmentation.presets import AUGMENTATIONS
-from ...training.classifier.balancing import STRATEGIES
 from ...training.classifier.recipe import SCRATCH
 from ...training.detector.fold_table import fold_table
 from ...training.run import RunError, write_json
@@ -71,9 +69,10 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         if name in _BUDGETS:
             _check_comparison(path, found, *_BUDGETS[name])
         if name in _COMPLETE:
-            if (command := _study(folder)["about"].get("command", name)) != name:
+            study = _study(folder)
+            if (command := study["about"].get("command", name)) not in (name, "compare"):
                 raise RunError(f"{folder} is the output of 'galaxy-edge study {command}', not of 'study {name}'")
-            _check_rows(path, found, _COMPLETE[name])
+            _check_rows(path, found, [*_COMPLETE[name], *study["recipes"]])
     except OSError as error:
         raise RunError(
             f"{path} cannot be read ({error.strerror}): name the --out of 'galaxy-edge {_command(name)}'"
@@ -264,7 +263,7 @@ def _cross(saved: dict[str, Any]) -> str:
     return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
 
 
-_COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": tuple(AUGMENTATIONS), "balance": STRATEGIES}
+_COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}
 """Names of the rows that a table must have; the rows of these tables must have the same seeds and epochs."""
 
 _COMMANDS = {

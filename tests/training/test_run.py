@@ -8,7 +8,15 @@ import resource
 import pytest
 from galaxy_edge.cli import main as cli
 from galaxy_edge.errors import disk_is_full
-from galaxy_edge.training.run import RunError, RunFolder, read_log, trained_epochs, write_json
+from galaxy_edge.training.run import (
+    RunError,
+    RunFolder,
+    lock_run_folder,
+    read_log,
+    read_record,
+    trained_epochs,
+    write_json,
+)
 
 DATA = {"hash": "0" * 64}
 
@@ -87,3 +95,41 @@ def test_a_log_that_is_damaged_elsewhere_is_an_error_with_its_line(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
     with pytest.raises(RunError, match="damaged at line 2"):
         read_log(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['{"epoch": "x"}', '{"epoch": null}', '{"epoch": 1.5}', "[1]", "null"])
+def test_a_log_whose_epochs_are_no_numbers_is_damaged(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(f'{line}\n{{"epoch": 2}}\n')
+    with pytest.raises(RunError, match="damaged at line 1"):
+        trained_epochs(tmp_path)
+
+
+def test_a_run_with_other_boxes_is_not_resumed(tmp_path):
+    """The images are the same ones, what is learnt is not."""
+    RunFolder(tmp_path, "detect", {}, DATA | {"labels": "a"}, resume=False)
+    with pytest.raises(RunError, match="other boxes on the same images"):
+        RunFolder(tmp_path, "detect", {}, DATA | {"labels": "b"}, resume=True)
+    assert RunFolder(tmp_path, "detect", {}, DATA | {"labels": "a"}, resume=True).resumed
+
+
+def test_a_run_of_before_boxes_were_recorded_is_resumed(tmp_path):
+    RunFolder(tmp_path, "detect", {}, DATA, resume=False)
+    assert RunFolder(tmp_path, "detect", {}, DATA | {"labels": "b"}, resume=True).resumed
+
+
+@pytest.mark.parametrize(("record", "message"), [
+    ({"task": "detect"}, "is a run of a detector, not of a classifier"),
+    ({"task": "classify", "settings": None}, "damaged: its 'settings' is no table"),
+    ({"task": "classify", "metrics": []}, "damaged: its 'metrics' is no table"),
+    ([], "is not the record of a run"),
+])  # fmt: skip
+def test_a_record_of_another_kind_is_refused(tmp_path, record, message):
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match=message):
+        read_record(tmp_path, "classify")
+
+
+def test_a_link_to_nowhere_is_no_run_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "else")
+    with pytest.raises(RunError, match="is not a folder: name another --out"), lock_run_folder(tmp_path / "link"):
+        pass

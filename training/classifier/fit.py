@@ -103,7 +103,7 @@ def fit(
     data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
     settings = {**recipe.to_dict(), "seed": seed, "threads": threads, "taught": soft is not None}
     settings["weights"] = _weights_name(recipe, weights)
-    if recipe.pretrained and isinstance(weights, Path):
+    if recipe.pretrained and isinstance(weights, Path) and weights.is_file():
         settings["weights_hash"] = file_hash(weights)
     if teachers:
         settings["teachers"] = list(teachers)
@@ -171,7 +171,6 @@ def _run_epochs(
         }
         if schedule.update(validation_loss):
             trainer.keep_best()
-        # Before the checkpoint: a line without one is cut when the run is resumed, the other way it would be lost.
         run.log(**values, rate=float(trainer.optimizer.learning_rate), coarse_accuracy=scores.coarse_accuracy)
         trainer.save(checkpoint, epoch + 1, schedule)
         with board.as_default(step=epoch + 1):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.errors import DataError
+from ..data.sample import Sample
 from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import write_json
@@ -42,11 +43,7 @@ def train_folds(
         and mean, sample std and values of every metric of the float32 network on its held-out fold; folds in which a
         metric is undefined are omitted.
     """
-    samples = read_set(data, skip_invalid)
-    for fold in range(folds):  # a fold that is too small is reported before the first training
-        training, held_out, _ = split(samples, settings.seed, folds, fold)
-        if not held_out or not any(len(sample.boxes) for sample in training):
-            raise DataError(f"fold {fold + 1} of {folds} has too few of the {len(samples)} images: give fewer --folds")
+    _check_folds(read_set(data, skip_invalid), settings.seed, folds)
     records = []
     for fold in range(folds):
         fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)
@@ -72,3 +69,11 @@ def train_folds(
     write_json(out / "folds.json", result)
     (out / "folds.md").write_text(fold_table(result), encoding="utf-8")
     return result
+
+
+def _check_folds(samples: list[Sample], seed: int, folds: int) -> None:
+    """Raise a DataError if a fold is too small, before the first is trained."""
+    for fold in range(folds):
+        training, held_out, _ = split(samples, seed, folds, fold)
+        if not held_out or not any(len(sample.boxes) for sample in training):
+            raise DataError(f"fold {fold + 1} of {folds} has too few of the {len(samples)} images: give fewer --folds")

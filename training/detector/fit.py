@@ -71,7 +71,7 @@ def train(
     record, plain = material.record, settings.plain()
     if material.teacher:
         plain["teacher"] = material.teacher.identity
-    if settings.weights:
+    if settings.weights and settings.weights.is_file():
         plain["weights_hash"] = file_hash(settings.weights)
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):

@@ -40,7 +40,7 @@ def agree(out: Path, about: Mapping[str, Any], recipes: Mapping[str, Recipe], we
     for name, recipe in recipes.items():
         if recipe.pretrained:
             wanted[name]["weights"] = None if weights is None else Path(str(weights)).name
-            if isinstance(weights, Path):
+            if isinstance(weights, Path) and weights.is_file():
                 wanted[name]["weights_hash"] = file_hash(weights)
     return agree_plain(out, about, wanted)
 

@@ -121,7 +121,7 @@ def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget
     limit = (budget.core_hours or 0.0) * 3600
     if limit < seconds[0]:
         least = seconds[0] / 3600
-        raise RunError(f"an epoch of {settings.architecture} takes {least:.2g} core-hours: give at least as many")
+        raise RunError(f"an epoch of {folder.parent.name} takes {least:.2g} core-hours: give at least as many")
     further = math.floor((limit - sum(seconds)) / max(seconds[-1], 1e-6))
     return max(1, len(seconds) + further)
 

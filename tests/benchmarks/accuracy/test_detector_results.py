@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.detector_page import detector_page
@@ -222,3 +223,18 @@ def test_damaged_results_are_named(content, tmp_path):
     (tmp_path / FILE).write_text(content)
     with pytest.raises(RunError, match=r"detectors\.json is not a result of 'galaxy-edge study evaluate-detectors'"):
         detector_page(tmp_path)
+
+
+def test_a_bundle_of_an_earlier_state_of_the_run_is_refused(run, tmp_path, monkeypatch):
+    """The scenes and core-hours of its row would be those of a longer training."""
+    bundle = Bundle.load(run / "galaxy-detector", "detect")
+    bundle = replace(bundle, manifest=bundle.manifest._replace(training={"epochs": 2}))
+    monkeypatch.setattr(Bundle, "load", lambda *_: bundle)
+    with pytest.raises(RunError, match="exported after 2 epochs, the run has 4: export it again"):
+        evaluate_detectors({"a": run}, tmp_path, tmp_path)
+
+
+def test_a_classifier_is_no_detector(tiny_runs, tmp_path):
+    folder = next(path for path in tiny_runs.iterdir() if "classif" in path.name)
+    with pytest.raises(RunError, match="is a run of a classifier, not of a detector"):
+        evaluate_detectors({"a": folder}, tmp_path, tmp_path)

@@ -183,3 +183,44 @@ def test_a_comparison_of_detectors_has_its_kind_of_limit_and_equal_seeds(tmp_pat
     with pytest.raises(RunError, match=r"have different seeds \(quick: 1, 2; stock: 1\)"):
         save_table("detectors-scenes", tmp_path, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_table_is_saved_under_the_name_of_its_study_only(tmp_path):
+    """A table of balance would stand under the title of augmentation."""
+    (tmp_path / "table.json").write_text(json.dumps([row("none", 0.5), row("full", 0.6)]))
+    (tmp_path / "study.json").write_text(
+        json.dumps({"about": {"command": "balance"}, "recipes": {"none": {}, "full": {}}})
+    )
+    with pytest.raises(RunError, match="is the output of 'galaxy-edge study balance', not of 'study views'"):
+        save_table("views", tmp_path, tmp_path / "results")
+    assert save_table("balance", tmp_path, tmp_path / "results").exists()
+
+
+def test_table_without_a_network_of_its_study_is_not_saved(tmp_path):
+    """A study that was killed has a table of what was finished until then."""
+    (tmp_path / "study.json").write_text(
+        json.dumps({"about": {}, "recipes": {"none": {}, "full": {}, "quick": {}, "nano": {}}})
+    )
+    (tmp_path / "table.json").write_text(json.dumps([row("none", 0.5), row("full", 0.6)]))
+    (tmp_path / "comparison.json").write_text(json.dumps(COMPARISON))
+    for name in ("balance", "detectors-scenes"):
+        with pytest.raises(RunError, match=r"has no row yet of .*nano: give the command of the study again"):
+            save_table(name, tmp_path, tmp_path / "results")
+
+
+@pytest.mark.parametrize(("rows", "message"), [
+    ([row("none", 0.5)] * 2, "a row is there twice"),
+    ([row("none", 0.5) | {"seeds": [1, 1]}], "a row has a seed twice"),
+    ([row("none", 0.5) | {"seeds": []}], "a row has a seed twice, or none"),
+])  # fmt: skip
+def test_table_that_counts_a_run_twice_is_not_saved(tmp_path, rows, message):
+    (tmp_path / "table.json").write_text(json.dumps(rows))
+    with pytest.raises(RunError, match=message):
+        save_table("balance", tmp_path, tmp_path / "results")
+
+
+@pytest.mark.parametrize("content", ["[", "null", "[1]"])
+def test_damaged_saved_table_is_named(tmp_path, content):
+    (tmp_path / "table-balance.json").write_text(content)
+    with pytest.raises(RunError, match=r"table-balance\.json is damaged"):
+        saved_tables(tmp_path)

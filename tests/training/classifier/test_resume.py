@@ -13,6 +13,7 @@ from galaxy_edge.models.decode import softmax
 from galaxy_edge.training.classifier.fit import fit
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.classifier.schedules import Plateau
+from galaxy_edge.training.classifier.trainer import ClassifierTrainer
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.mobilenet.folded import WeightsError
 from galaxy_edge.training.run import RunError, RunRecord, lock_run_folder, read_record, write_json
@@ -38,6 +39,21 @@ def test_a_resumed_run_continues_where_it_stopped(run):
     fit(TINY, TRAIN, VALIDATION, stopped, resume=True, report=reports.append, **options)
     assert [report["epoch"] for report in reports if "step" not in report] == [2]
     assert_same_training(whole, stopped)
+
+
+def test_a_kill_before_the_checkpoint_loses_no_line_of_the_log(tmp_path, monkeypatch):
+    """A checkpoint without its line would leave an epoch out of every table."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClassifierTrainer, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(TINY, TRAIN, VALIDATION, tmp_path / "run", seed=3)
+    assert [line["epoch"] for line in read_log(tmp_path / "run")] == [1]
+    fit(TINY, TRAIN, VALIDATION, tmp_path / "run", seed=3, resume=True)
+    assert [line["epoch"] for line in read_log(tmp_path / "run")] == [1, 2]
 
 
 def assert_same_training(first, second):

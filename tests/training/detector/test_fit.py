@@ -41,7 +41,10 @@ def test_run_is_complete_and_resumes(sets, tmp_path, monkeypatch):
     assert cv2.imread(str(tmp_path / "run" / "scenes.png")).shape[1] > 1500  # the sheet of training scenes
     with pytest.raises(RunError, match="resume"):
         train(sets, tmp_path / "run", taught)
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:  # killed before the checkpoint of epoch 2, and once more
+        log.write('{"epoch": 2, "core_seconds": 1e6}\n{"epo')
     record = train(sets, tmp_path / "run", taught, resume=True, report=seen.append)
+    assert record.extra["core_hours"] < 100
     assert record.settings["teacher"] == "silent", "the network itself, not the name of its folder"
     assert seen[4]["epoch"] == 2 and len(seen) == 8, "the first epoch is not trained again"
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

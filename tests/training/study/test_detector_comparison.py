@@ -67,9 +67,30 @@ def test_a_comparison_is_resumed_and_never_mixed(trained, tmp_path):
     assert [row["name"] for row in json.loads((out / "comparison.json").read_text())["rows"]] == ["nano", "quick"]
 
 
+def test_the_table_has_all_finished_runs_of_the_folder(trained, tmp_path):
+    """A second command with other seeds adds to the table, and does not replace it."""
+    out, budget = tmp_path / "out", Budget(scenes=3200)
+    compare_detectors(["nano"], tmp_path, out, budget, seeds=(3,))
+    compare_detectors(["quick"], tmp_path, out, budget, seeds=(2,))
+    rows = compare_detectors(["nano"], tmp_path, out, budget, seeds=(1,))
+    assert [(row["name"], row["seeds"]) for row in rows] == [("nano", [1, 3]), ("quick", [2])]
+    assert rows[0]["images"] == [301, 303]
+    assert json.loads((out / "comparison.json").read_text())["rows"] == rows
+
+
+@pytest.mark.parametrize(("budget", "message"), [
+    (Budget(scenes=16), "an epoch of nano has 1,600 scenes"),
+    (Budget(core_hours=0.001), "an epoch of nano takes 0.013 core-hours"),
+])  # fmt: skip
+def test_a_budget_of_less_than_an_epoch_is_refused(trained, tmp_path, budget, message):
+    """The table would name a limit that no run kept."""
+    with pytest.raises(RunError, match=message):
+        compare_detectors(["nano"], tmp_path, tmp_path / "out", budget)
+
+
 @pytest.mark.parametrize("limits", [{}, {"scenes": 100, "core_hours": 1.0}])
 def test_a_budget_has_one_limit(limits):
-    with pytest.raises(ValueError, match="as --scenes or as --core-hours"):
+    with pytest.raises(ValueError, match="either as --scenes or as --core-hours"):
         Budget(**limits)
 
 
