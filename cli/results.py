@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..errors import require_extra
 from .options import FILE, FOLDER, options
@@ -155,7 +156,8 @@ def report(results: Path, out: Path | None, comparison: Path | None) -> None:
     from ..benchmarks.study.report_page import report_page
     from ..files import write_atomic
 
-    if not results.is_dir():
+    is_given = click.get_current_context().get_parameter_source("results") is not ParameterSource.DEFAULT
+    if is_given and not results.is_dir():
         raise click.UsageError(f"{results} does not exist: name the folder of 'study evaluate' with --results")
     pages = {out or results / "RESULTS.md": page(results)}
     if comparison:

@@ -137,13 +137,11 @@ def read_record(folder: Path, task: str = "") -> RunRecord:
         raise RunError(f"{path} is damaged: {error}") from None
     if not isinstance(values, dict) or "task" not in values:
         raise RunError(f"{path} is not the record of a run")
-    if wrong := [
-        name for name in ("settings", "data", "model", "metrics") if not isinstance(values.get(name, {}), dict)
-    ]:
+    tables = ("settings", "data", "model", "metrics") if task else ()
+    if wrong := [name for name in tables if not isinstance(values.get(name, {}), dict)]:
         raise RunError(f"{path} is damaged: its '{wrong[0]}' is no table")
     if task and values["task"] != task:
-        networks = {"classify": "classifier", "detect": "detector"}
-        raise RunError(f"{folder} is a run of a {networks.get(values['task'], 'network')}, not of a {networks[task]}")
+        raise RunError(f"{folder} is not a run of a {'classifier' if task == 'classify' else 'detector'}")
     return RunRecord.from_dict(values)
 
 

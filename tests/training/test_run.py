@@ -118,7 +118,7 @@ def test_a_run_of_before_boxes_were_recorded_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize(("record", "message"), [
-    ({"task": "detect"}, "is a run of a detector, not of a classifier"),
+    ({"task": "detect"}, "is not a run of a classifier"),
     ({"task": "classify", "settings": None}, "damaged: its 'settings' is no table"),
     ({"task": "classify", "metrics": []}, "damaged: its 'metrics' is no table"),
     ([], "is not the record of a run"),

@@ -236,5 +236,5 @@ def test_a_bundle_of_an_earlier_state_of_the_run_is_refused(run, tmp_path, monke
 
 def test_a_classifier_is_no_detector(tiny_runs, tmp_path):
     folder = next(path for path in tiny_runs.iterdir() if "classif" in path.name)
-    with pytest.raises(RunError, match="is a run of a classifier, not of a detector"):
+    with pytest.raises(RunError, match="is not a run of a detector"):
         evaluate_detectors({"a": folder}, tmp_path, tmp_path)
