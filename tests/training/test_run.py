@@ -105,7 +105,7 @@ def test_a_log_whose_epochs_are_no_numbers_is_damaged(tmp_path, line):
 
 
 def test_a_run_with_other_boxes_is_not_resumed(tmp_path):
-    """The images are the same ones, what is learnt is not."""
+    """The network would learn other boxes from the same images."""
     RunFolder(tmp_path, "detect", {}, DATA | {"labels": "a"}, resume=False)
     with pytest.raises(RunError, match="other boxes on the same images"):
         RunFolder(tmp_path, "detect", {}, DATA | {"labels": "b"}, resume=True)
