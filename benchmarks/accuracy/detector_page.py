@@ -8,12 +8,11 @@ from pathlib import Path
 from ...export.baselines import baseline_threshold
 from ...models.intervals import interval_text
 from ...models.markdown import markdown_row, markdown_table
-from ...training.scenes.evaluation_scenes import COMPOSED
+from ...training.scenes.evaluation_scenes import COMPOSED, SITUATIONS
 from .curves import SIZES
 from .detector_results import FILE, KINDS, RULE, read_saved
 from .records.evaluation import BASELINES
 from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
-from .report import NAMES as SITUATIONS
 from .report import recall_cell
 
 OPERATING = (

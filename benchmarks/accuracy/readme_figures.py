@@ -18,12 +18,12 @@ from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.intervals import interval_text, wilson_interval
 from ...models.manifest import Manifest
 from ...models.markdown import markdown_table
+from ...training.scenes.evaluation_scenes import SITUATIONS
 from .detector_results import read_saved
 from .raw_results import raw_readme_lines
 from .records.classification import Scores, StudyResult
 from .records.evaluation import BASELINES
 from .records.saved import DetectorRow, SavedMetrics
-from .report import NAMES
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 SUMMARY = "<!-- summary: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /summary -->"
@@ -55,7 +55,7 @@ def _detector_lines(bundle: Bundle) -> list[str]:
     row = next((row for row in saved.detectors if row.bundle == bundle.hash), None)
     if row is None:
         return _manifest_lines(bundle.manifest)
-    names = [name for name in NAMES if name in row.int8 and row.int8[name].boxes]
+    names = [name for name in SITUATIONS if name in row.int8 and row.int8[name].boxes]
     columns = [*((row.variant(kind), title) for kind, title in (("int8", "int8"), ("fp32", "float32")))]
     columns += [(saved.baselines[key], title) for key, title in BASELINES.items()]
     lines = [
@@ -65,7 +65,7 @@ def _detector_lines(bundle: Bundle) -> list[str]:
     ]
     rows = []
     for name in names:
-        counts = f"{NAMES[name]} ({row.int8[name].frames} frames, {row.int8[name].boxes} galaxies)"
+        counts = f"{SITUATIONS[name]} ({row.int8[name].frames} frames, {row.int8[name].boxes} galaxies)"
         rows.append([counts, *(_pair(values[name]) for values, _ in columns)])
     lines += markdown_table(["", *(title for _, title in columns)], rows)
     survey = saved.baselines["centre_box"]["gz_frames"]
@@ -76,7 +76,7 @@ def _detector_lines(bundle: Bundle) -> list[str]:
         f"themselves. {COMPARED}",
         "",
         f"At the operating threshold ({row.threshold:.2f}), int8. {_about_threshold(row)}: "
-        + "; ".join(_operating(NAMES[name], row.int8[name]) for name in NAMES if name in row.int8)
+        + "; ".join(_operating(SITUATIONS[name], row.int8[name]) for name in SITUATIONS if name in row.int8)
         + ".",
     ]
     return lines
@@ -106,10 +106,12 @@ def _manifest_lines(manifest: Manifest) -> list[str]:
     ]
     sets = [name for name in metrics["int8"]["sets"] if "map50" in metrics["int8"]["sets"][name]]
     rows = []
-    for data_set in sorted(sets, key=lambda name: list(NAMES).index(name) if name in NAMES else len(NAMES)):
+    for data_set in sorted(
+        sets, key=lambda name: list(SITUATIONS).index(name) if name in SITUATIONS else len(SITUATIONS)
+    ):
         cells = [_pair_of_export(metrics[column]["sets"][data_set]) for column in columns]
         count = metrics["int8"]["sets"][data_set]["frames"]
-        rows.append([f"{NAMES.get(data_set, data_set)} ({count})", *cells])
+        rows.append([f"{SITUATIONS.get(data_set, data_set)} ({count})", *cells])
     rows.append(["all", *(_pair_of_export(metrics[column]) for column in columns)])
     lines += markdown_table(["frames", *columns.values()], rows)
     int8, threshold = metrics["int8"], manifest.detector_decode.score_threshold
@@ -155,7 +157,7 @@ def _summary_cells(name: str, metrics: SavedMetrics) -> list[str]:
         shares.append("" if value is None else f"{value:.2f}{interval_text(metrics.interval(key), 2)}")
     rate = metrics.fp_per_frame
     false = f"{rate:.2f}{interval_text(metrics.interval('fp_per_frame'), 2)}" if counts and rate is not None else ""
-    return [NAMES[name], str(boxes or ""), *shares, false]
+    return [SITUATIONS[name], str(boxes or ""), *shares, false]
 
 
 def _pair_of_export(metrics: dict[str, Any]) -> str:

@@ -12,16 +12,9 @@ from pathlib import Path
 from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.figures.detection_plots import score_calibration, score_curves
+from ...training.scenes.evaluation_scenes import SITUATIONS
 from .records.evaluation import BASELINES, DetectorResult, PipelineMetrics, PipelineSituation, SizedMetrics
 
-NAMES = {
-    "gz_frames": "Galaxy Zoo frames",
-    "gz_off_centre": "the same, off centre",
-    "composed": "composed scenes",
-    "deepsky_frames": "deep-sky photographs",
-    "lco_messier": "LCO frames",
-    "sdss_starfields": "star fields",
-}
 HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false per frame")
 KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
@@ -35,7 +28,7 @@ def detector_table(result: DetectorResult) -> str:
     for name in _ordered(result.situations):
         found = result.situations[name]
         counts = (str(found.frames), str(found.boxes))
-        rows.append([f"**{NAMES.get(name, name)}**", *counts, *(_cell(found, key) for key in KEYS)])
+        rows.append([f"**{SITUATIONS.get(name, name)}**", *counts, *(_cell(found, key) for key in KEYS)])
         for baseline, title in BASELINES.items():
             rows.append([title, "", "", *(_cell(found.baselines[baseline], key) for key in KEYS)])
     lines = markdown_table(["", *HEADINGS], rows)
@@ -56,7 +49,7 @@ def detector_table(result: DetectorResult) -> str:
     for name in _ordered(result.situations):
         found = result.situations[name]
         if found.boxes:
-            rows.append([f"**{NAMES.get(name, name)}**", *(recall_cell(*found.sizes[size]) for size in sizes)])
+            rows.append([f"**{SITUATIONS.get(name, name)}**", *(recall_cell(*found.sizes[size]) for size in sizes)])
             for baseline, title in BASELINES.items():
                 rows.append([title, *(recall_cell(*found.baselines[baseline].sizes[size]) for size in sizes)])
     lines += markdown_table(["", *sizes], rows)
@@ -81,7 +74,9 @@ def pipeline_table(result: Mapping[str, PipelineSituation]) -> str:
     rows = []
     for name in _ordered(result):
         found = result[name]
-        rows.append([f"**{NAMES.get(name, name)}**", str(found.detector.galaxies), *_pipeline_cells(found.detector)])
+        rows.append(
+            [f"**{SITUATIONS.get(name, name)}**", str(found.detector.galaxies), *_pipeline_cells(found.detector)]
+        )
         rows += [[title, "", *_pipeline_cells(found.baselines[baseline])] for baseline, title in BASELINES.items()]
     about = "Baselines: the same classifier with their boxes. Right and lost: shares of galaxies with a class."
     return "\n".join([*markdown_table(headings, rows), "", about]) + "\n"
@@ -120,7 +115,7 @@ def _operating_counts(result: DetectorResult) -> list[str]:
     for name in _ordered(result.situations):
         found, operating = result.situations[name], result.situations[name].operating
         if operating and operating.frames < found.frames:
-            counts.append(f"{NAMES.get(name, name)} {operating.frames} / {operating.boxes}")
+            counts.append(f"{SITUATIONS.get(name, name)} {operating.frames} / {operating.boxes}")
     if not counts:
         return ["Precision and recall are of all frames."]
     about = "Precision and recall are of frames on which the threshold was not chosen (frames / galaxies)"
@@ -132,7 +127,7 @@ def _cell(found: SizedMetrics, key: str) -> str:
 
 
 def _ordered(found: Mapping[str, object]) -> list[str]:
-    return [name for name in NAMES if name in found] + sorted(set(found) - set(NAMES))
+    return [name for name in SITUATIONS if name in found] + sorted(set(found) - set(SITUATIONS))
 
 
 def _left_out(result: DetectorResult) -> list[str]:

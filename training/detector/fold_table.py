@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...models.markdown import markdown_table
-
-_SETS = {
-    "gz_frames": "Galaxy Zoo frames",
-    "gz_off_centre": "the same, off centre",
-    "composed": "composed scenes",
-    "deepsky_frames": "deep-sky photographs",
-    "sdss_starfields": "star fields",
-    "lco_messier": "LCO frames",
-}
+from ..scenes.evaluation_scenes import SITUATIONS
 
 
 def fold_table(result: dict[str, Any]) -> str:
@@ -44,6 +36,6 @@ def _title(name: str) -> str:
     """Return the heading of a metric of `evaluation.score`."""
     metric, _, kind = name.partition("_")
     if metric == "false":
-        return f"false detections per frame without galaxies (score 0.5), {_SETS.get(kind, kind)}"
+        return f"false detections per frame without galaxies (score 0.5), {SITUATIONS.get(kind, kind)}"
     title = {"map50": "mAP@0.5", "map": "mAP@[.5:.95]"}.get(metric, metric)
-    return f"{title}, {_SETS.get(kind, kind)}" if kind else title
+    return f"{title}, {SITUATIONS.get(kind, kind)}" if kind else title

@@ -23,6 +23,15 @@ from .generator import Scene, SceneGenerator
 from .swallowed import has_swallowed
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
+SITUATIONS = {
+    "gz_frames": "Galaxy Zoo frames",
+    OFF_CENTRE: "the same, off centre",
+    COMPOSED: "composed scenes",
+    "deepsky_frames": "deep-sky photographs",
+    "lco_messier": "LCO frames",
+    "sdss_starfields": "star fields",
+}
+"""Titles of the situations, in the order of tables."""
 COMPOSED_SCENES = 200
 """Default number of composed scenes."""
 DRAWN_SIDE = 320
