@@ -257,7 +257,7 @@ def hints_of(options: dict[str, Any]) -> Hints:
 
     ra, dec, radius, scale = (options.pop(name) for name in ("ra", "dec", "radius", "scale"))
     if (ra is None) != (dec is None):
-        raise click.UsageError("--ra and --dec are given together")
+        raise click.UsageError("--ra also needs --dec" if dec is None else "--dec also needs --ra")
     if ra is None:
         return Hints(radius=radius or RADIUS, scale=scale_range(scale) if scale else None)
     return Hints(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .manifest import GOLDEN, MANIFEST, BundleError, Manifest, Variant
+from .manifest import GOLDEN, MANIFEST, BundleError, Manifest, NoBundleError, Variant
 from .manifest_check import read_manifest
 from .raw.stretch import Stretch
 
@@ -150,15 +150,16 @@ class Bundle:
             task: the task that the bundle must be for; None accepts any.
 
         Raises:
+            NoBundleError: there is none at the path.
             BundleError: something is missing, unknown or changed, or the bundle is for another task.
         """
         path = Path(path)
         if not path.is_dir():
-            raise BundleError(f"{path} is not a folder, so it is not a model bundle")
+            raise NoBundleError(f"{path} is not a folder, so it is not a model bundle")
         try:
             raw = read_plain(path / MANIFEST, MAX_MANIFEST_BYTES)
         except FileNotFoundError:
-            raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
+            raise NoBundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
         manifest = read_manifest(path / MANIFEST, raw)
         if task is not None and manifest.task != task:
             raise BundleError(f"{path} is a model for the task '{manifest.task}', not '{task}'")

@@ -27,6 +27,12 @@ class BundleError(UserError):
     """A bundle that cannot be used; the message says what is wrong and where."""
 
 
+class NoBundleError(BundleError):
+    """There is no bundle where one is named."""
+
+    exit_code = 2
+
+
 class InputFormat(NamedTuple):
     """The network's input: size in pixels, type of levels, order of colours."""
 

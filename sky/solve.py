@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UserError
 from .hints import Hints
 from .solution import Solution
-from .solvers.solver import Field, Solver, SolverError
+from .solvers.solver import Field, Solver, SolverError, SolverTimeoutError
 from .solvers.table import INSTALL, usable_solvers, why_none
 from .stars import find_stars, join_planes
 from .verification import MIN_MATCHES, verify
@@ -28,6 +28,10 @@ class SolveError(UserError):
     """A frame could not be solved; the message gives the reason in a few words."""
 
 
+class SolveTimeoutError(SolveError):
+    """A frame could not be solved within the time limit."""
+
+
 def solve(field: Field, hints: Hints, seconds: float = SECONDS, solvers: Sequence[Solver] | None = None) -> Solution:
     """Return where a field is on the sky.
 
@@ -38,6 +42,7 @@ def solve(field: Field, hints: Hints, seconds: float = SECONDS, solvers: Sequenc
         solvers: the solvers in their order; None for the installed ones.
 
     Raises:
+        SolveTimeoutError: the time has run out.
         SolveError: no solver finds a solution that the stars confirm.
     """
     solvers = usable_solvers() if solvers is None else solvers
@@ -52,7 +57,7 @@ def solve(field: Field, hints: Hints, seconds: float = SECONDS, solvers: Sequenc
         for solver in solvers:
             left = seconds - (time.monotonic() - start)
             if left < 1:
-                raise SolveError(_reason(reasons, f"no solution within {seconds:.0f} s"))
+                raise SolveTimeoutError(_reason(reasons, f"no solution within {seconds:.0f} s"))
             if solver.name in broken:
                 continue
             limit = min(left, max(FIRST_SECONDS, seconds / 4)) if attempt.has_position else left
@@ -60,7 +65,7 @@ def solve(field: Field, hints: Hints, seconds: float = SECONDS, solvers: Sequenc
                 candidate = solver.solve(field, attempt, limit)
             except SolverError as error:
                 reasons[solver.name] = str(error)
-                if "did not end" not in str(error):
+                if not isinstance(error, SolverTimeoutError):
                     broken.add(solver.name)
                 continue
             if candidate is None:
@@ -72,6 +77,8 @@ def solve(field: Field, hints: Hints, seconds: float = SECONDS, solvers: Sequenc
                 continue
             taken = time.monotonic() - start
             return Solution(verified.wcs, solver.name, taken, verified.residual_arcsec, verified.matches)
+    if time.monotonic() - start > seconds - 1:
+        raise SolveTimeoutError(_reason(reasons, f"no solution within {seconds:.0f} s"))
     raise SolveError(_reason(reasons, f"no match of its {len(field.stars)} stars was found"))
 
 

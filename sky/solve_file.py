@@ -19,7 +19,7 @@ from ..models.images.headers import FITS_SUFFIXES
 from .coordinates import ra_text
 from .hints import Hints, hints_from
 from .solution import Solution
-from .solve import SECONDS, SolveError, make_field, solve
+from .solve import SECONDS, SolveTimeoutError, make_field, solve
 
 _WCS_KEYS = re.compile(
     r"WCSAXES|CTYPE\d|CUNIT\d|CRVAL\d|CRPIX\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|(A|B|AP|BP)_(ORDER|\d_\d|DMAX)"
@@ -85,7 +85,9 @@ def solve_file(path: Path, hints: Hints, seconds: float = SECONDS) -> SolvedFile
         return SolvedFile(path, solve(field, hints_from(image.header, hints), seconds))
     except ImageError as error:
         return SolvedFile(path, None, error.reason)
-    except (SolveError, UserError) as error:
+    except SolveTimeoutError as error:
+        return SolvedFile(path, None, f"{error}: allow more time with --seconds")
+    except UserError as error:
         return SolvedFile(path, None, str(error))
     except OSError as error:
         return SolvedFile(path, None, f"it cannot be read: {error.strerror or error}")

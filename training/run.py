@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import operator
 import os
 from collections.abc import Iterator
@@ -25,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import atomic_path, try_lock
+from ..files import try_lock, write_atomic
 from ..runtime.system.folder_lock import NAME as LOCK_NAME
 from ..runtime.system.utc_time import utc_now
+
+logger = logging.getLogger(__name__)
 
 
 class RunError(UserError):
@@ -83,8 +86,7 @@ class RunRecord:
 
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON atomically, so that an interruption leaves no partial file."""
-    with atomic_path(path) as staged:
-        staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomic(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def network_hash(folder: Path) -> str:
@@ -200,7 +202,7 @@ class RunFolder:
         self.resumed = before is not None
         folder.mkdir(parents=True, exist_ok=True)
         started = before.started if before else ""
-        self.record = RunRecord(task, settings, data, started or _now(), _versions())
+        self.record = RunRecord(task, settings, data, started or utc_now("seconds"), _versions())
         self._write_record()
 
     def _write_record(self) -> None:
@@ -236,16 +238,18 @@ class RunFolder:
         size = path.stat().st_size if path.exists() else 0
         try:
             with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"time": _now(), **values}) + "\n")
+                stream.write(json.dumps({"time": utc_now("seconds"), **values}) + "\n")
         except OSError:
             os.truncate(path, size)  # a partial line would make the next one unreadable too
             raise
 
     def truncate_log(self, epoch: int) -> None:
-        """Delete the lines of the log that come after an epoch."""
-        kept = [line for line in self.read_log() if line.get("epoch", 0) <= epoch]
-        with atomic_path(self.folder / "log.jsonl") as staged:
-            staged.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        """Delete the lines of the log after the epoch to continue from."""
+        lines = self.read_log()
+        kept = [line for line in lines if line.get("epoch", 0) <= epoch]
+        if len(kept) < len(lines):
+            logger.warning("%s has no checkpoint after epoch %d: the training continues from there", self.folder, epoch)
+        write_atomic(self.folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def read_log(self) -> list[dict[str, Any]]:
         """Return the lines of the log."""
@@ -253,7 +257,9 @@ class RunFolder:
 
     def finish(self, model: dict[str, Any], metrics: dict[str, Any], **extra: Any) -> RunRecord:
         """Add the model's description and metrics to the record, write and return it."""
-        self.record = dataclasses.replace(self.record, finished=_now(), model=model, metrics=metrics, extra=extra)
+        self.record = dataclasses.replace(
+            self.record, finished=utc_now("seconds"), model=model, metrics=metrics, extra=extra
+        )
         self._write_record()
         return self.record
 
@@ -283,10 +289,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def trained_epochs(folder: Path) -> int:
     """Return the number of epochs that a run was trained for, by its log."""
     return max((int(line.get("epoch", 0)) for line in read_log(folder)), default=0)
-
-
-def _now() -> str:
-    return utc_now("seconds")
 
 
 def _versions() -> dict[str, str]:

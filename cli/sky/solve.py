@@ -83,7 +83,7 @@ def _check(files: tuple[Path, ...], options: dict[str, Any]) -> None:
     if options["in_place"]:
         others = [path for path in files if not path.name.lower().endswith(FITS_SUFFIXES)]
         if others:
-            raise click.UsageError(f"--in-place is for FITS files, and {others[0]} is none")
+            raise click.UsageError(f"--in-place is for FITS files, and {others[0]} is not one")
         return
     targets = [solved_path(path, options["out"]) for path in files]
     if len(set(targets)) < len(set(files)):

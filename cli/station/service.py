@@ -122,7 +122,11 @@ def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path])
                 given += [flag, part]
         elif variable == "GALAXY_EDGE_RUN_CAMERA":  # required, and only root may read it
             given += ["--camera", "demo"]
-    run.make_context("galaxy-edge run", given)
+    try:
+        run.make_context("galaxy-edge run", given)
+    except click.UsageError as error:
+        error.ctx = click.get_current_context()  # the command that the user gave
+        raise
 
 
 def _warn_of_secrets(arguments: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from ...models.naming import display_name, plain_name
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
+from ..tracking.track import MIN_CONFIRMATIONS
 from .console import PlainConsole
 from .run_stats import RunStats
 
@@ -94,6 +95,12 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool, timings: 
     if stats.hung:
         console.print(f"{stats.hung} frames were abandoned because an inference hung")
     console.print(Text(found_text(stats.events, stats.classes, stats.catalogued), "bold"), soft_wrap=True)
+    if stats.detections and not stats.events and not stats.not_galaxies:
+        console.print(
+            f"{count_text(stats.detections, 'detection')} did not count: an object counts once it has been seen in "
+            f"{MIN_CONFIRMATIONS} frames and moved with the sky",
+            soft_wrap=True,
+        )
     if stats.not_galaxies:
         console.print(f"not galaxies: {'; '.join(sorted(stats.not_galaxies))}", soft_wrap=True, highlight=False)
     rate = f", {stats.frames / stats.seconds:.1f} per second" if stats.seconds and stats.frames > 1 else ""

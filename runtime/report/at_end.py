@@ -21,7 +21,7 @@ MIN_SECONDS = 0.2
 
 
 def write_report(folder: Path, seconds: float, place: Place | None = None, keep_free: int = 0) -> Path | None:
-    """Write the report of the last frame's night, for at most a time.
+    """Write the report of the latest night of a run, for at most a time.
 
     A failure is logged, and never raised. What has not returned in time, e.g. because the disk does not respond, is
     abandoned.

@@ -6,6 +6,7 @@ Every line is counted; the JSON of a sample is decoded, so that a log of a long 
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import math
 import re
@@ -18,7 +19,6 @@ SAMPLED_BYTES = 4 << 20
 """About how many bytes of the lines are decoded."""
 GAP_SECONDS = 120.0
 """Time without a frame that is reported."""
-TAIL = 1 << 16
 _TIME = b'"time": "'
 _LOG = re.compile(r"frames-(\d+)(?:-\d+)?\.jsonl")
 
@@ -53,14 +53,25 @@ def log_paths(folder: Path) -> list[Path]:
 
 
 def last_logged_time(folder: Path) -> str | None:
-    """Return the time of the last frame in the logs of a folder, None without frames."""
-    for path in reversed(log_paths(folder)):
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - TAIL))
-            times = [time for line in log if (time := _time_of(line))]
-        if times:
-            return times[-1]
+    """Return the latest time in the last run with frames, None without frames.
+
+    It is not always that of the last frame: the images of a folder may be of several nights, in any order.
+    """
+    for _, paths in itertools.groupby(reversed(log_paths(folder)), _run_of):
+        if latest := max((time for path in paths for time in _times(path)), default=""):
+            return latest
     return None
+
+
+def _run_of(path: Path) -> int:
+    """Return the number of the run that wrote a log."""
+    return int(path.name.split("-")[1].removesuffix(".jsonl"))
+
+
+def _times(path: Path) -> Iterator[str]:
+    """Yield the times in a log, "" for a line without one."""
+    with path.open("rb") as log:
+        yield from map(_time_of, log)
 
 
 def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
@@ -68,10 +79,10 @@ def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
     frames = LoggedFrames()
     paths = log_paths(folder)
     step = max(1, sum(path.stat().st_size for path in paths) // SAMPLED_BYTES)
-    lost: dict[str, dict[str, int]] = {}  # by run: the counts of a run only grow
+    lost: dict[int, dict[str, int]] = {}  # by run: the counts of a run only grow
     times: list[str] = []
     for path in paths:
-        run = path.name.split("-")[1].removesuffix(".jsonl")
+        run = _run_of(path)
         for time, line in _lines(path, since, until):
             if b'"lost": ' in line and (record := _decoded(line)):
                 lost[run] = _counts(record.get("lost"))
@@ -80,7 +91,7 @@ def read_frame_logs(folder: Path, since: str, until: str) -> LoggedFrames:
             if not len(times) % step and (record := _decoded(line)):
                 frames.samples.append(record)
             times.append(time)
-            frames.runs.add(int(run))
+            frames.runs.add(run)
     for counts in lost.values():
         for name, count in counts.items():
             frames.lost[name] = frames.lost.get(name, 0) + count

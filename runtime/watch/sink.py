@@ -110,6 +110,10 @@ class WatchSink:
     def close(self, frames: int, bad: int) -> None:
         """Wait for the stacks that wait."""
         if self._thread is None:
+            if frames:
+                logger.warning(
+                    "nothing new was watched for: no stack of %d frames had a position on the sky", self._depth
+                )
             self.closed.set()
             return
         self._waiting.put(None)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .solver import SolverError
+from .solver import SolverError, SolverTimeoutError
 
 _running: set[int] = set()
 """Process groups that `kill_all` ends."""
@@ -22,7 +22,8 @@ def run_limited(command: Sequence[str], seconds: float, folder: Path) -> str:
     children go on alone.
 
     Raises:
-        SolverError: it cannot be started, or does not end in time, or fails.
+        SolverTimeoutError: it does not end in time.
+        SolverError: it cannot be started, or fails.
     """
     with tempfile.TemporaryFile(dir=folder) as output:
         try:
@@ -36,7 +37,7 @@ def run_limited(command: Sequence[str], seconds: float, folder: Path) -> str:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise SolverError(f"{Path(command[0]).name} did not end within {seconds:.0f} s") from None
+            raise SolverTimeoutError(f"{Path(command[0]).name} did not end within {seconds:.0f} s") from None
         finally:
             _kill(process.pid)
             process.wait()

@@ -17,6 +17,10 @@ class SolverError(UserError):
     """A solver that fails or takes too long; the next one is tried."""
 
 
+class SolverTimeoutError(SolverError):
+    """A solver that was ended because it took too long."""
+
+
 @dataclass(frozen=True, eq=False)
 class Field:
     """A frame as solvers get it: its stars.

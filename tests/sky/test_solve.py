@@ -10,7 +10,7 @@ import pytest
 from galaxy_edge.sky import verification
 from galaxy_edge.sky.angles import separation
 from galaxy_edge.sky.hints import WIDE_RADIUS, Hints
-from galaxy_edge.sky.solve import SolveError, solve
+from galaxy_edge.sky.solve import SolveError, SolveTimeoutError, solve
 from galaxy_edge.sky.solvers.process import run_limited
 from galaxy_edge.sky.solvers.solver import SolverError
 from helpers.star_field import StandInSolver, made_up_stars, make_field, make_wcs
@@ -89,6 +89,18 @@ def test_no_solver_and_no_stars_are_said_in_words():
     empty = make_field(TRUTH, STARS[:0], FLUX[:0])
     with pytest.raises(SolveError, match="stars were found in it"):
         solve(empty, Hints(), solvers=[StandInSolver(TRUTH)])
+
+
+def test_a_time_limit_is_named_as_the_reason(tmp_path):
+    with pytest.raises(SolveTimeoutError, match="no solution within 1 s"):
+        solve(FIELD, Hints(), 1.0, [StandInSolver(TRUTH)])
+
+    class Slow(StandInSolver):
+        def solve(self, field, hints, seconds):
+            return run_limited([sys.executable, "-c", "import time; time.sleep(60)"], seconds, tmp_path)
+
+    with pytest.raises(SolveTimeoutError, match="did not end within 1 s"):
+        solve(FIELD, Hints(), 1.3, [Slow(None)])
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):

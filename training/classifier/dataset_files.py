@@ -8,6 +8,8 @@ are read by `formats.read_set`.
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from ..data.sample import Sample
 from ..formats.read_set import read_set
 from .attributes import read_attributes
 from .dataset import GalaxyDataset, ImageReader
+
+logger = logging.getLogger(__name__)
 
 DECALS = (
     "disturbed",
@@ -154,7 +158,10 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _read_folders(path: Path, margin: float) -> GalaxyDataset:
     """Read a folder that has one folder of images per class."""
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and _image_files(folder))
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    if empty := [folder.name for folder in folders if not _image_files(folder)]:
+        logger.warning("folders of %s without images are not classes: %s", path, ", ".join(empty))
+        folders = [folder for folder in folders if folder.name not in empty]
     names = [folder.name for folder in folders]
     if len(names) < 2:
         raise DataError(f"{path} has images of one class only ({names[0]}): a classifier needs at least two")
@@ -162,15 +169,32 @@ def _read_folders(path: Path, margin: float) -> GalaxyDataset:
     classes = tuple(sorted(names, key=lambda name: (CLASSES.index(name) if name in CLASSES else len(CLASSES), name)))
     files = [(file, classes.index(folder.name)) for folder in folders for file in _image_files(folder)]
     labels = np.array([label for _, label in files])
+    ids = tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files)
+    _warn_of_contradictions(ids, labels, [str(file) for file, _ in files])
     return GalaxyDataset(
         classes,
         labels,
         tuple(coarse_group(classes[label]) for label in labels),
-        tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files),
+        ids,
         (path.name,) * len(files),
         tuple(_file_reader(file) for file, _ in files),
         margin,
     )
+
+
+def _warn_of_contradictions(ids: Sequence[str], labels: np.ndarray, names: Sequence[str]) -> None:
+    """Warn of images with more than one class; labels below 0 are none."""
+    known = [index for index, label in enumerate(labels) if label >= 0]
+    first: dict[str, int] = {}
+    for index in known:
+        first.setdefault(ids[index], index)
+    pairs = [(first[ids[index]], index) for index in known]
+    if found := [pair for pair in pairs if labels[pair[0]] != labels[pair[1]]]:
+        one, other = found[0]
+        logger.warning(
+            "%d images are copies of one with another class: %s and %s, for example; remove the wrong one of each",
+            len(found), names[one], names[other],
+        )  # fmt: skip
 
 
 def _file_reader(path: Path) -> ImageReader:
@@ -195,11 +219,13 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
     if not used:
         raise DataError(f"{path} holds no image with a class: name a folder with labelled galaxies")
     sources = tuple(sample.set for sample in used)
+    labels, ids = np.array([sample.label for sample in used]), tuple(sample.digest() for sample in used)
+    _warn_of_contradictions(ids, labels, [f"{sample.set}/{sample.file}" for sample in used])
     return GalaxyDataset(
         CLASSES,
-        np.array([sample.label for sample in used]),
+        labels,
         tuple(coarse_group(CLASSES[sample.label]) if sample.label >= 0 else sample.coarse for sample in used),
-        tuple(sample.digest() for sample in used),
+        ids,
         sources,
         tuple(_sample_reader(sample) for sample in used),
         margin,

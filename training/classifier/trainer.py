@@ -5,6 +5,7 @@ A checkpoint holds the network, the averaged weights, the best weights, the opti
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ...files import atomic_path
 from .batches import Batch
 from .recipe import Recipe
 from .schedules import Cycles, Plateau
+
+logger = logging.getLogger(__name__)
 
 TEACHER_SHARE = 0.7
 """Share of a teacher's soft targets in the loss, if there are any."""
@@ -134,14 +137,23 @@ class ClassifierTrainer:
         return [*self.network.weights, *average, *self.optimizer.variables, *generators]
 
     def save(self, path: Path, epoch: int, schedule: Cycles | Plateau) -> None:
-        """Write the complete state atomically."""
+        """Write the complete state atomically, and keep the one before."""
         arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(self._state)}
         arrays |= {f"best{index}": value for index, value in enumerate(self._best)}
+        if path.exists():
+            path.replace(_earlier(path))
         with atomic_path(path) as staged, staged.open("wb") as stream:
             np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
-        """Load the state and return its number of epochs; 0 if none is complete."""
+        """Load the state of the last epoch, or of the one before if that is damaged.
+
+        Returns:
+            The number of epochs until then; 0 if there is no undamaged state.
+        """
+        return self._load(path, schedule) or self._load(_earlier(path), schedule)
+
+    def _load(self, path: Path, schedule: Cycles | Plateau) -> int:
         variables = self._state
         try:
             with path.open("rb") as file, np.load(file) as stored:  # closes it where np.load raises, too
@@ -149,10 +161,18 @@ class ClassifierTrainer:
                 values = [stored[f"v{index}"] for index in range(len(variables))]
                 best = [stored[f"best{index}"] for index in range(len(self._best))]
                 progress, epoch = stored["schedule"], int(stored["epoch"])
-        except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
-            return 0  # none, or an incomplete one: the training starts again
+        except FileNotFoundError:
+            return 0
+        except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+            logger.warning("%s is damaged and is not used: %s", path, error)
+            return 0
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self._best = best
         schedule.restore(progress)
         return epoch
+
+
+def _earlier(path: Path) -> Path:
+    """Return the path of the state before the one at a path."""
+    return path.with_stem(f"{path.stem}-before")

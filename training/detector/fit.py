@@ -31,7 +31,7 @@ from .raw_data import PooledBatches, RawSkies, join_raw_evaluation, raw_calibrat
 from .settings import DetectorSettings
 from .teacher import DetectorTeacher, load_teacher
 from .tflite_weights import load_exported
-from .trainer import DetectorTrainer
+from .trainer import DetectorTrainer, undamaged_checkpoints
 
 SINGLE_PROCESS = Workers()
 
@@ -163,10 +163,7 @@ class _Training:
 
     def restore(self) -> None:
         """Load the last epoch that every worker has saved, or initialise the weights."""
-        manager = self.checkpoints
-        # A clock that was set back leaves the list of checkpoints empty, but not the latest one.
-        paths = (*manager.checkpoints, manager.latest_checkpoint)
-        by_epoch = {int(path.rpartition("-")[2]): path for path in paths if path}
+        by_epoch = undamaged_checkpoints(self.run.checkpoint_folder)
         done = max(by_epoch, default=0)
         # After an interruption some workers may have saved one epoch more: all continue from the last common one.
         common = self.workers.minimum(self.strategy, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from . import networks as ssd
 from .feature_distillation import FeatureDistillation
+
+logger = logging.getLogger(__name__)
 
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
 DISTILLATION_WEIGHT, TEACHER_WEIGHT = 0.5, 1.0
@@ -195,3 +198,23 @@ def teacher_loss(boxes: Any, logits: Any, target: Any, scores: Any, deltas: Any)
     huber = tf.reduce_mean(tf.where(error < 1, 0.5 * error**2, error - 0.5), axis=2)
     box_weight = BOX_WEIGHT * counted * tf.where(scores >= MIN_TAUGHT_BOX, scores, 0.0)
     return tf.reduce_sum(class_loss + box_weight * huber)
+
+
+def undamaged_checkpoints(folder: Path) -> dict[int, str]:
+    """Return the path prefixes of undamaged checkpoints, by epoch.
+
+    The files are listed, because a clock that was set back leaves the list that TensorFlow keeps of them empty.
+    """
+    import tensorflow as tf
+
+    found = {}
+    for index in folder.glob("ckpt-*.index"):
+        path = index.with_suffix("")
+        try:
+            reader = tf.train.load_checkpoint(str(path))
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)  # compares the checksum
+            found[int(path.name.removeprefix("ckpt-"))] = str(path)
+        except (tf.errors.OpError, ValueError) as error:
+            logger.warning("%s is damaged and is not used: %s", path, str(error).splitlines()[0])
+    return found

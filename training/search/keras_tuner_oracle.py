@@ -29,11 +29,16 @@ class DurableOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ig
     def reload(self) -> None:
         """Read the state of the search.
 
-        A trial that was drawn but is not in the state yet is queued too.
+        A trial that was drawn but is not in the state yet is queued too, and one that is complete is not.
         """
         super().reload()
         for name, trial in sorted(self.trials.items()):
-            if trial.status == "RUNNING" and name not in self._retry_queue:
-                self._retry_queue.append(name)
+            if trial.status == "RUNNING":
+                trial.metrics = type(trial.metrics)()  # those of a trial that was killed at its end would stay
+                if name not in self._retry_queue:
+                    self._retry_queue.append(name)
                 if name not in self.start_order:
                     self.start_order.append(name)
+            elif trial.status == "COMPLETED" and name in self._retry_queue:
+                self._retry_queue.remove(name)
+                self.end_order.append(name)

@@ -26,7 +26,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
 
 from ...errors import UserError
 from ...models.classification_metrics import classification_metrics
@@ -34,7 +33,8 @@ from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ..classifier.keras_utils import multiply_adds
 from ..data.splits import class_label
-from ..run import write_json
+from ..run import lock_run_folder, write_json
+from .report_space import describe_space, report_hypermodel
 
 logger = logging.getLogger(__name__)
 
@@ -50,38 +50,6 @@ class TunerError(UserError):
     exit_code = 2
 
 
-def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
-    """Build and compile a network of the report's search space.
-
-    It has convolution, ReLU, batch normalisation and 2x2 maximum pooling, twice, and then a dense layer.
-
-    Args:
-        hp: KerasTuner's ``HyperParameters``, which chooses.
-
-    Returns:
-        A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
-    """
-    image = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(image)
-    for number, max_filters in ((1, 128), (2, 64)):
-        filters = hp.Int(f"filters{number}", 32, max_filters, step=16)
-        kernel = hp.Choice(f"kernel{number}", [3, 5])
-        x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
-        x = layers.BatchNormalization(momentum=0.95)(x)
-        x = layers.MaxPooling2D(2)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dense(hp.Int("dense", 32, 128, step=16), activation="relu")(x)
-    x = layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1))(x)
-    model = keras.Model(image, layers.Dense(classes, name="logits")(x))
-    model.compile(
-        keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )  # XLA is slower here
-    return model
-
-
-# Long because KerasTuner's tuner class needs the variables around it.
 def search_report(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
@@ -110,30 +78,42 @@ def search_report(
     Raises:
         TunerError: the arrays do not match, `out` contains another search (or any, without `resume`), or the chief
             cannot be reached.
+        RunError: another process searches in `out`.
     """
-    import keras_tuner
-
-    from .keras_tuner_oracle import DurableOracle
-
     role = _role()
-    _check_arrays(train, "training", classes)
-    _check_arrays(validation, "validation", classes)
-    size = train[0].shape[1]
-    if validation[0].shape[1] != size:
-        raise TunerError(
-            f"training images are {size} pixels wide and validation images "
-            f"{validation[0].shape[1]}: give both the same size"
-        )
+    size = _check_size(train, validation, classes)
     settings = {
         "epochs": epochs,
         "seed": seed,
         "classes": list(classes),
         "data": _data_digest(*train, *validation),
-        "space": _space(size, len(classes)),
+        "space": describe_space(size, len(classes)),
     }
     if role == "worker":
-        _wait_for_chief()  # the chief creates the folder
-    _check_settings(out, settings, resume, role)
+        _wait_for_chief()  # the chief creates the folder, and locks it
+    with contextlib.nullcontext() if role == "worker" else lock_run_folder(out):
+        _check_settings(out, settings, resume, role)
+        if role != "worker":
+            _check_project(out / PROJECT)
+        return _search(train, validation, out, trials, epochs, seed, classes, role)
+
+
+# Long because KerasTuner's tuner class needs the variables around it. Many parameters: the above's.
+def _search(
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    out: Path,
+    trials: int,
+    epochs: int,
+    seed: int,
+    classes: tuple[str, ...],
+    role: str,
+) -> list[dict[str, Any]]:
+    import keras_tuner
+
+    from .keras_tuner_oracle import DurableOracle
+
+    size = train[0].shape[1]
     # KerasTuner takes a seed of 0 for no seed.
     oracle = DurableOracle(keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1)
 
@@ -175,7 +155,7 @@ def search_report(
                 project_name=PROJECT,
                 overwrite=False,
             )
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise TunerError(f"{out / PROJECT} is damaged ({error}): name another folder") from None
         try:
             tuner.search(verbose=0)
@@ -187,15 +167,6 @@ def search_report(
     rows = sorted((_trial_row(trial) for trial in completed), key=lambda row: -row["accuracy"])
     write_json(out / "trials.json", {"epochs": epochs, "seed": seed, "trials": rows})
     return rows
-
-
-def _space(size: int, classes: int) -> dict[str, Any]:
-    """Return the choices of the space as plain values."""
-    import keras_tuner
-
-    choices = keras_tuner.HyperParameters()
-    report_hypermodel(choices, size, classes)
-    return {parameter.name: parameter.get_config() for parameter in choices.space}
 
 
 def _trial_row(trial: Any) -> dict[str, Any]:
@@ -235,6 +206,20 @@ def _wait_for_chief() -> None:
             grpc.channel_ready_future(channel).result(timeout=CHIEF_SECONDS)
         except grpc.FutureTimeoutError:
             raise TunerError(f"no chief answers at {address}: start it, unless the search is already over") from None
+
+
+def _check_size(
+    train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], names: Sequence[str]
+) -> int:
+    """Check both parts; return the side of their images in pixels."""
+    _check_arrays(train, "training", names)
+    _check_arrays(validation, "validation", names)
+    size, other = train[0].shape[1], validation[0].shape[1]
+    if size != other:
+        raise TunerError(
+            f"training images are {size} pixels wide and validation images {other}: give both the same size"
+        )
+    return int(size)
 
 
 def _check_arrays(data: tuple[np.ndarray, np.ndarray], part: str, names: Sequence[str]) -> None:
@@ -282,3 +267,14 @@ def _check_settings(out: Path, settings: dict[str, Any], resume: bool, role: str
             others = {"data": "other data", "space": "another space of networks"}
             difference = others.get(name, f"{name}={before.get(name)}, not {value}")
             raise TunerError(f"{out} was started with {difference}: continue with the same, or name another folder")
+
+
+def _check_project(project: Path) -> None:
+    """Check that KerasTuner will continue a search, not start a new one.
+
+    It starts a new one without the file that it writes in place after each trial, whose content is always the same.
+    """
+    if (project / "oracle.json").exists():
+        write_json(project / f"{os.environ.get('KERASTUNER_TUNER_ID', 'tuner0')}.json", {})
+    elif len(list(project.glob("trial_*"))) > 1:
+        raise TunerError(f"{project} is damaged (oracle.json is missing): name another folder")

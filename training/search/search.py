@@ -32,7 +32,7 @@ from ...models.labels import CLASSES
 from .classifier_space import CLASSIFIERS
 from .pareto_front import curve_of, points, write_trials
 from .space import Space
-from .study_store import Heartbeat, Limits, SearchError, distributions, locked, open_study, sampler
+from .study_store import Heartbeat, Limits, SearchError, distributions, draw_network, locked, open_study, sampler
 
 if TYPE_CHECKING:
     import optuna
@@ -105,19 +105,15 @@ def run_worker(
     Raises:
         SearchError: see `open_study`; or no network is within the limits.
     """
-    agreed = {
-        "seed": seed,
-        "limits": asdict(limits),
-        "classes": classes,
-        "warmup": warmup,
-        "peers": peers,
-        "about": about or {},
-    }
+    agreed = {"seed": seed, "limits": asdict(limits), "classes": classes, "warmup": warmup, "peers": peers}
+    agreed["about"] = about or {}
 
     def fits(choice: Mapping[str, Any]) -> bool:
         cost = space.cost(space.network(choice), classes)
         return limits.allow(cost.macs, cost.int8_bytes)
 
+    if not fits(space.start):
+        draw_network(space, np.random.default_rng(seed), fits)  # refuses impossible limits before a study has them
     study = open_study(storage, agreed, space)
     with locked(storage / "turn"):
         if trials and not study.get_trials(deepcopy=False) and fits(space.start):

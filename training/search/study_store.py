@@ -237,13 +237,22 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
                     break
                 if fits(proposed):
                     return proposed
-            for _ in range(DRAWS):
-                drawn = {name: values[int(rng.integers(len(values)))] for name, values in space.choices.items()}
-                if fits(drawn):
-                    return drawn
-            raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow larger ones")
+            return draw_network(space, rng, fits)
 
     return WithinLimits(seed=int(rng.integers(2**31)), multivariate=True, n_startup_trials=10)
+
+
+def draw_network(space: Space, rng: np.random.Generator, fits: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+    """Draw the choices of a network that is within the limits at random.
+
+    Raises:
+        SearchError: none of `DRAWS` networks is.
+    """
+    for _ in range(DRAWS):
+        drawn = {name: values[int(rng.integers(len(values)))] for name, values in space.choices.items()}
+        if fits(drawn):
+            return drawn
+    raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow larger ones")
 
 
 class Heartbeat:

@@ -85,6 +85,7 @@ def test_credential_with_several_addresses_is_checked_line_by_line(tmp_path):
 def test_wrong_options_are_refused_before_anything_is_installed(arguments, message):
     done = galaxy_edge_in_process("service", "install", "--dry-run", *arguments)
     assert done.returncode == 2 and message in done.stderr and not done.stdout
+    assert "Usage: galaxy-edge run" not in done.stderr
 
 
 @pytest.mark.parametrize(("prefix", "home"), [

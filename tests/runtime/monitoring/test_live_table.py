@@ -44,3 +44,11 @@ def test_the_sentence_is_one_line_and_timings_are_shown_on_request(capsys):
     assert "median ms" not in text
     print_summary(stats, {}, err=False, timings=True)
     assert "median ms" in capsys.readouterr().out
+
+
+def test_detections_that_did_not_count_are_explained(capsys):
+    """The first frames of a user are often one or two."""
+    print_summary(RunStats(frames=2, detections=2, seconds=1.0), {}, err=False)
+    assert "2 detections did not count: an object counts once it has been seen in 3 frames" in capsys.readouterr().out
+    print_summary(RunStats(frames=2, detections=2, not_galaxies={"NGC 7023, reflection nebula"}), {}, err=False)
+    assert "did not count" not in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The report that a run writes at its end, and that its page serves."""
 
+import json
 import logging
 import threading
 
@@ -15,9 +16,20 @@ def folder(tmp_path):
     return sky_night(tmp_path / "out")
 
 
-def test_the_report_is_of_the_last_frames_night(folder):
+def test_the_report_is_of_the_frames_night(folder):
     assert write_report(folder, 20.0) == folder / "report-2026-11-22.html"
     assert "M 94" in (folder / "report-2026-11-22.html").read_text()
+
+
+def test_of_several_nights_in_any_order_the_latest_is_reported(folder):
+    """The images of a folder are read in the order of their names."""
+    times = ("2026-11-24T22:00:00.000Z", "2026-11-25T01:00:00.000Z", "2026-11-21T22:00:00.000Z")
+    lines = [
+        json.dumps({"frame": n, "source": "a.fits", "time": time, "detections": []}) for n, time in enumerate(times)
+    ]
+    (folder / "frames-0002.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    (folder / "frames-0002-2.jsonl").write_text(lines[2] + "\n")
+    assert write_report(folder, 20.0) == folder / "report-2026-11-24.html"
 
 
 def test_a_failure_is_one_warning_and_no_exception(folder, caplog):

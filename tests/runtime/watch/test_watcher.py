@@ -16,7 +16,7 @@ from galaxy_edge.runtime.events.candidates import query_candidates
 from galaxy_edge.runtime.events.database import open_database
 from galaxy_edge.runtime.report.candidates import candidates_section
 from galaxy_edge.runtime.watch.references import ReferenceFolder
-from galaxy_edge.runtime.watch.sink import Watcher
+from galaxy_edge.runtime.watch.sink import Watcher, WatchSink
 from galaxy_edge.sky.catalogue import combined
 from galaxy_edge.sky.catalogue.objects import CatalogueObject
 from galaxy_edge.sky.wcs import Wcs
@@ -163,3 +163,10 @@ def test_event_file_of_schema_5_gets_the_table(tmp_path):
     assert query_candidates(tmp_path) == []
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (6,)
+
+
+def test_a_run_without_a_solved_stack_says_that_it_compared_nothing(tmp_path, caplog):
+    WatchSink(tmp_path, 1, tmp_path / "references", 10, 2).close(frames=0, bad=0)
+    assert not caplog.text
+    WatchSink(tmp_path, 1, tmp_path / "references", 10, 2).close(frames=30, bad=0)
+    assert "nothing new was watched for: no stack of 10 frames had a position on the sky" in caplog.text

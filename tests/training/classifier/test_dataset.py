@@ -127,6 +127,18 @@ def test_a_folder_with_one_class_is_refused(tmp_path):
         load_dataset(folders(tmp_path, ["ring"]))
 
 
+def test_a_class_without_images_and_an_image_of_two_classes_are_warned_of(tmp_path, caplog):
+    """Tables of results would not show it."""
+    folders(tmp_path, ["ring", "lens"])
+    (tmp_path / "spiral").mkdir()
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / "ring" / "copy.png").write_bytes((tmp_path / "lens" / "1.png").read_bytes())
+    assert load_dataset(tmp_path).classes == ("lens", "ring")
+    empty, twice = caplog.messages
+    assert empty.endswith("without images are not classes: spiral")
+    assert f"{tmp_path / 'lens' / '1.png'} and {tmp_path / 'ring' / 'copy.png'}, for example" in twice
+
+
 def test_a_broken_image_is_named_when_it_is_read(tmp_path):
     path = folders(tmp_path, ["ring", "lens"]) / "ring" / "1.png"
     path.write_bytes(b"nothing")

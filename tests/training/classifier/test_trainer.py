@@ -182,7 +182,7 @@ def test_average_follows_the_weights(averaging):
         assert averaged == pytest.approx(other, abs=1e-5)
 
 
-def test_damaged_checkpoint_is_ignored(tmp_path):
+def test_damaged_checkpoint_is_ignored(tmp_path, caplog):
     path, schedule = tmp_path / "state.npz", Cycles((1e-3,), 4, 4)
     learner = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
     assert learner.load(path, schedule) == 0
@@ -196,7 +196,9 @@ def test_damaged_checkpoint_is_ignored(tmp_path):
     flipped[late.header_offset + late.file_size - 50] ^= 255  # among its numbers, behind all the weights
     for damaged in (whole[: len(whole) // 2], bytes(flipped), b"", b"nothing of ours"):
         path.write_bytes(damaged)
+        caplog.clear()
         assert other.load(path, schedule) == 0
+        assert f"{path} is damaged and is not used" in caplog.text
         # Not half of it either: the training starts again with the same initial weights.
         assert all(np.array_equal(a, b) for a, b in zip(other.network.get_weights(), start, strict=True))
     path.write_bytes(whole)
@@ -204,3 +206,19 @@ def test_damaged_checkpoint_is_ignored(tmp_path):
     assert all(
         np.array_equal(a, b) for a, b in zip(other.network.get_weights(), learner.network.get_weights(), strict=True)
     )
+
+
+def test_the_state_before_a_damaged_one_is_loaded(tmp_path):
+    """A night of training is not lost because of the last file."""
+    path, schedule = tmp_path / "state.npz", Cycles((1e-3,), 4, 4)
+    learner = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
+    learner.save(path, 1, schedule)
+    first = learner.network.get_weights()
+    learner.step(batch_of(0, 48), 0.0, 0)
+    learner.save(path, 2, schedule)
+    other = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
+    assert other.load(path, schedule) == 2
+    for lose in (lambda: path.write_bytes(path.read_bytes()[:-100]), path.unlink):  # or killed while it is replaced
+        lose()
+        assert other.load(path, schedule) == 1
+        assert all(np.array_equal(*pair) for pair in zip(other.network.get_weights(), first, strict=True))

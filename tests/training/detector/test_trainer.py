@@ -42,3 +42,27 @@ def test_teacher_is_followed_except_where_labels_contradict_it():
     assert loss(3.0, unsure, 0) > 0.1
     assert loss(agreed, sure, 1, shift=0.5) == pytest.approx(4.0 * 0.8 * 0.125)
     assert loss(float(np.log(0.1 / 0.9)), unsure, 1, shift=0.5) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["shortened", "changed", "no data"])
+def test_damaged_checkpoints_are_not_used(tmp_path, caplog, damage):
+    """The training continues from the one before."""
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow (the train extra)")
+    from galaxy_edge.training.detector.trainer import undamaged_checkpoints
+
+    values = tf.Variable(np.arange(1000.0))
+    manager = tf.train.CheckpointManager(tf.train.Checkpoint(values=values), str(tmp_path), max_to_keep=2)
+    for _ in range(3):
+        manager.save()
+    assert undamaged_checkpoints(tmp_path) == {2: str(tmp_path / "ckpt-2"), 3: str(tmp_path / "ckpt-3")}
+    index, data = tmp_path / "ckpt-3.index", tmp_path / "ckpt-3.data-00000-of-00001"
+    if damage == "shortened":
+        index.write_bytes(index.read_bytes()[:50])
+    elif damage == "changed":
+        content = bytearray(data.read_bytes())
+        content[4000] ^= 255
+        data.write_bytes(content)
+    else:
+        data.unlink()
+    assert undamaged_checkpoints(tmp_path) == {2: str(tmp_path / "ckpt-2")}
+    assert f"{tmp_path / 'ckpt-3'} is damaged and is not used" in caplog.text

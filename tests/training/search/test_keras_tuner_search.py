@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from galaxy_edge.training.run import RunError, lock_run_folder
 from helpers.log_records import on_message
 
 LOGGER = "galaxy_edge.training.search.keras_tuner_search"
@@ -42,7 +43,8 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
     The same seed must try the same networks.
     """
     from galaxy_edge.training.classifier.keras_utils import multiply_adds
-    from galaxy_edge.training.search.keras_tuner_search import report_hypermodel, search_report
+    from galaxy_edge.training.search.keras_tuner_search import search_report
+    from galaxy_edge.training.search.report_space import report_hypermodel
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -65,6 +67,8 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
 
         with on_message(LOGGER, interrupt), pytest.raises(KeyboardInterrupt):
             search_report(*few, tmp_path / "alone", 2, 1)
+        # KerasTuner writes this file in place, and would start again without it.
+        (tmp_path / "alone/tuner/tuner0.json").write_text("")
         with on_message(LOGGER, lines.append):
             rows = search_report(*few, tmp_path / "alone", 2, 1, resume=True)
         assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1", "trial 1"]
@@ -91,7 +95,7 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
 def test_report_space_is_that_of_the_report():
     """Both ends of every choice must be reachable, and no other choice."""
     keras_tuner = pytest.importorskip("keras_tuner")
-    from galaxy_edge.training.search.keras_tuner_search import report_hypermodel
+    from galaxy_edge.training.search.report_space import report_hypermodel
 
     choice = keras_tuner.HyperParameters()
     model = report_hypermodel(choice, 69, 9)
@@ -140,7 +144,7 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         search_report(train, validation, tmp_path, 1, 2, resume=True)
     with pytest.raises(TunerError, match="other data"):
         search_report((train[0][::-1], train[1]), validation, tmp_path, 1, 1, resume=True)
-    monkeypatch.setattr(report, "_space", lambda *_: {"filters1": "others"})
+    monkeypatch.setattr(report, "describe_space", lambda *_: {"filters1": "others"})
     with pytest.raises(TunerError, match="started with another space of networks"):
         search_report(train, validation, tmp_path, 1, 1, resume=True)
     monkeypatch.undo()
@@ -150,8 +154,17 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         search_report((train[0], train[1] + 1), validation, tmp_path / "new", 1, 1)
     with pytest.raises(TunerError, match=r"float32; .* uint8 is needed"):
         search_report((train[0].astype(np.float32), train[1]), validation, tmp_path / "new", 1, 1)
-    (tmp_path / "tuner/oracle.json").write_text("{")
-    with pytest.raises(TunerError, match="tuner is damaged"):
+    state, trial = tmp_path / "tuner/oracle.json", tmp_path / "tuner/trial_0/trial.json"
+    for file, content in ((state, "{"), (state, "[]"), (state, ""), (state, '{"ongoing_trials": 3}'), (trial, "[1]")):
+        whole = file.read_text()
+        file.write_text(content)
+        with pytest.raises(TunerError, match="tuner is damaged"):
+            search_report(train, validation, tmp_path, 1, 1, resume=True)
+        file.write_text(whole)
+    state.unlink()
+    with pytest.raises(TunerError, match=r"tuner is damaged \(oracle.json is missing\)"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    with lock_run_folder(tmp_path), pytest.raises(RunError, match="another process writes to"):
         search_report(train, validation, tmp_path, 1, 1, resume=True)
     monkeypatch.setenv(NAMES[0], "left")
     with pytest.raises(TunerError, match="needs the variables KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT too"):
@@ -166,8 +179,9 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monkeypatch):
-    """A trial whose state was not written yet is resumed.
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monkeypatch, limit):
+    """A trial whose state was not written yet is resumed, and a complete one is kept.
 
     KerasTuner writes its files in place, and never resumes such a trial.
     """
@@ -177,20 +191,19 @@ def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monk
     class Killed(BaseException):
         """The process is gone."""
 
-    written, write, limits = [], keras_tuner_oracle.write_json, [2, 4, 6, 1000]
+    written, write, trained = [], keras_tuner_oracle.write_json, []
 
     def kill(path, content):
-        if len(written) == limits[0]:
+        if len(written) == limit:
             path.with_suffix(".partial").write_text("{")  # what a kill leaves is never the file itself
             raise Killed
         written.append(path.name)
         write(path, content)
 
-    monkeypatch.setattr(keras_tuner_oracle, "write_json", kill)
-    while len(limits) > 1:
-        written.clear()
-        with pytest.raises(Killed):
-            search_report(*few, tmp_path, 2, 1, resume=(tmp_path / "search.json").exists())
-        del limits[0]
-    rows = search_report(*few, tmp_path, 2, 1, resume=True)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(keras_tuner_oracle, "write_json", kill)
+        search_report(*few, tmp_path, 2, 1)
+    with on_message(LOGGER, trained.append):
+        rows = search_report(*few, tmp_path, 2, 1, resume=True)
     assert sorted(row["trial"] for row in rows) == [0, 1]
+    assert [line.split(":")[0] for line in trained] == ["trial 0", "trial 1"][limit >= 4 :], written

@@ -45,6 +45,7 @@ def test_impossible_limits_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DRAWS", 500)
     with pytest.raises(SearchError, match="allow larger ones"):
         run_worker(formula, tmp_path / "study", 3, limits=Limits(max_macs=1000))
+    assert not (tmp_path / "study").exists(), "the folder is free for limits that are possible"
     with pytest.raises(SearchError, match="max_kib is -1"):
         Limits(max_kib=-1)
 
