@@ -29,6 +29,7 @@ from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_scores
 from .records.classification import Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
+from .records.type_check import check_types
 
 RECIPE_KEYS = ("network", "balance", "views", "epochs")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
@@ -217,6 +218,7 @@ def read_results(results: Path) -> dict[str, list[StudyResult]]:
     for path in sorted(results.glob("*-seed*.json")):
         try:
             result = StudyResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            check_types(result, StudyResult)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate': {error!r}") from None
         group = found.setdefault(result.name, [])

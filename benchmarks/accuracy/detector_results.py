@@ -21,6 +21,7 @@ from ..performance.latency import bench
 from .evaluate import evaluate_variants
 from .records.evaluation import BASELINES
 from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
+from .records.type_check import check_types
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +255,8 @@ def read_saved(results: Path) -> DetectorComparison:
     if not path.exists():
         raise RunError(f"{path} does not exist, so there is nothing to add to: evaluate without --add first")
     try:
-        return DetectorComparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        saved = DetectorComparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        check_types(saved, DetectorComparison)
+        return saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate-detectors': {error!r}") from None

@@ -17,6 +17,7 @@ from ...training.run import RunError
 from .composites import composite_rows, false_text
 from .night import night_rows
 from .records.raw import CompositesResult, NightResult
+from .records.type_check import check_types
 
 Result = TypeVar("Result")
 
@@ -91,6 +92,8 @@ def _read(path: Path, record_of: Callable[[dict[str, Any]], Result], command: st
     if not path.exists():
         return None
     try:
-        return record_of(json.loads(path.read_text(encoding="utf-8")))
+        record = record_of(json.loads(path.read_text(encoding="utf-8")))
+        check_types(record, type(record))
+        return record
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is not a result of 'galaxy-edge eval {command}': {error!r}") from None

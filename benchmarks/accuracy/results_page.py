@@ -167,9 +167,10 @@ def _recalls(rows: list[Row]) -> list[str]:
     for title, kind, group in rows:
         cells = []
         for name in classes:
-            value = np.mean([result.scores[kind].recall[name] for result in group])
+            values = [value for result in group if (value := result.scores[kind].recall[name]) is not None]
             limits = group[0].scores[kind].recall_interval(name) if len(group) == 1 else None
-            cells.append(f"{value:.2f}{interval_text(limits, 2)}")
+            # The test part may have no image of a class.
+            cells.append(f"{np.mean(values):.2f}{interval_text(limits, 2)}" if values else "")
         lines.append(markdown_row([title, *cells]))
     return lines
 
@@ -218,7 +219,9 @@ def _support(rows: list[Row], source: str) -> int:
 
 
 def _mean(group: list[StudyResult], kind: str, key: str) -> str:
-    values = [getattr(result.scores[kind], key) for result in group]
+    values = [value for result in group if (value := getattr(result.scores[kind], key)) is not None]
+    if not values:
+        return ""  # not recorded
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 

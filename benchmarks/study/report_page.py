@@ -16,6 +16,7 @@ import numpy as np
 
 from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
+from ...training.run import RunError
 from ..accuracy.classifier_results import read_results
 from ..accuracy.detector_results import FILE, read_saved
 from ..accuracy.records.classification import StudyResult
@@ -50,12 +51,15 @@ def report_page(results: Path) -> str:
         results: folder of the saved results.
 
     Raises:
-        RunError: the saved results do not belong together.
+        RunError: the saved results do not belong together, or are damaged.
     """
     found = read_results(results)
     parts = [HEAD]
     for title, section in SECTIONS.items():
-        parts += [f"\n## {title}\n", *section(found, results)]
+        try:
+            parts += [f"\n## {title}\n", *section(found, results)]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"a table in {results} for '{title}' is damaged ({error!r}): save it again") from None
     return "\n".join(parts).strip() + "\n"
 
 

@@ -1,4 +1,7 @@
-"""The space of networks of the university report's search (section 2.9.2), for KerasTuner."""
+"""The space of networks that the university report searched, for KerasTuner.
+
+See its section 2.9.2.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,12 @@ def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
 
 
 def describe_space(size: int, classes: int) -> dict[str, Any]:
-    """Return the choices of the space as plain values, for images of a size (pixels) and a number of classes."""
+    """Return the choices of the space as plain values.
+
+    Args:
+        size: side of the images in pixels.
+        classes: number of classes.
+    """
     import keras_tuner
 
     choices = keras_tuner.HyperParameters()

@@ -66,7 +66,8 @@ def compare_detectors(
     """Train presets with every seed under one budget, and tabulate the scores.
 
     The runs are in ``OUT/PRESET/seedN``, the table in ``comparison.json`` and ``comparison.md``. It is written after
-    every run. Interrupted runs are resumed, finished ones are not trained again.
+    every run. Interrupted runs are resumed, finished ones are not trained again; they may be copied from another
+    comparison, and then they also tell the speed.
 
     Args:
         names: keys of `settings.PRESETS`.
@@ -97,7 +98,7 @@ def compare_detectors(
     presets = agree_plain(out, shared, wanted)
     rows: list[dict[str, Any]] = []
     for name, chosen in settings.items():
-        epochs = _epochs(chosen, data, out / name / "speed", budget, report)
+        epochs = _epochs(chosen, data, out / name, budget, report)
         for seed in seeds:
             folder = out / name / f"seed{seed}"
             logger.info("training %s, seed %d, at most %d epochs", name, seed, epochs)
@@ -112,16 +113,24 @@ def compare_detectors(
 
 
 def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget, report: Report | None) -> int:
-    """Return the number of epochs in a budget; measure the speed if needed."""
+    """Return the number of epochs in a budget; measure the speed if needed.
+
+    Args:
+        folder: of the preset.
+    """
     if budget.scenes is not None:
         return budget.scenes // settings.images_per_epoch
-    trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
-    train(data, folder, trial, (folder / "run.json").exists(), report)
-    seconds = [float(line["core_seconds"]) for line in read_log(folder)]
+    measured, finished = folder / "speed", finished_seeds(folder)
+    if finished and not measured.exists():
+        measured = next(iter(finished.values()))
+    else:
+        trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
+        train(data, measured, trial, (measured / "run.json").exists(), report)
+    seconds = [float(line["core_seconds"]) for line in read_log(measured)[:SPEED_EPOCHS]]
     limit = (budget.core_hours or 0.0) * 3600
     if limit < seconds[0]:
         least = seconds[0] / 3600
-        raise RunError(f"an epoch of {folder.parent.name} takes {least:.2g} core-hours: give at least as many")
+        raise RunError(f"an epoch of {folder.name} takes {least:.2g} core-hours: give at least as many")
     further = math.floor((limit - sum(seconds)) / max(seconds[-1], 1e-6))
     return max(1, len(seconds) + further)
 

@@ -86,7 +86,7 @@ RECIPE = {"network": "scratch", "balance": "partial", "views": "report", "epochs
         ({"split": "y"}, r"seed2\.json is of another split than .*seed1\.json"),
         ({"recipes": [RECIPE | {"epochs": 60}]}, r"seed2\.json is of another recipe than 'scratch' of seed 1"),
         ({"recipes": [RECIPE | {"balance": "weights"}]}, "another recipe"),
-        ({"split": None, "name": None}, "another split"),
+        ({"split": "", "name": ""}, "another split"),
     ],
 )
 def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_path):
@@ -103,6 +103,29 @@ def test_damaged_result_is_named(content, tmp_path):
     (tmp_path / "scratch-seed1.json").write_text(content)
     with pytest.raises(RunError, match=r"scratch-seed1\.json is not a result of 'galaxy-edge study evaluate'"):
         page(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"parameters": "many"}, "'parameters' is 'many'"), ({"images": True}, "'images' is True"),
+    ({"float": {**result("small", 1, 0.7)["float"], "recall": {"smooth_round": "x"}}}, "'recall.smooth_round' is 'x'"),
+    ({"weights": {"a": 1}}, "'weights' is {'a': 1}"),
+])  # fmt: skip
+def test_values_of_another_type_are_named(tmp_path, change, message):
+    """They would be a traceback where the page is written."""
+    (tmp_path / "small-seed1.json").write_text(json.dumps(result("small", 1, 0.7) | change))
+    with pytest.raises(RunError, match=r"small-seed1\.json is not a result of 'galaxy-edge study evaluate'") as error:
+        read_results(tmp_path)
+    assert message in str(error.value)
+
+
+def test_a_class_without_test_images_and_an_error_not_recorded_are_empty_cells(tmp_path):
+    saved = result("small", 1, 0.7)
+    saved["float"]["recall"] |= {CLASSES[0]: None}
+    saved["float"]["ece_by_chance"] = None
+    (tmp_path / "small-seed1.json").write_text(json.dumps(saved))
+    whole, recall, *_ = (line for line in page(tmp_path).splitlines() if line.startswith(f"| {TITLES['small']} |"))
+    assert [cell.strip() for cell in whole.split("|")][5:7] == ["0.030", ""]
+    assert [cell.strip() for cell in recall.split("|")][2:4] == ["", "0.50"]
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):

@@ -1,6 +1,7 @@
 """Detectors under one budget: equal numbers of scenes, or of core-hours."""
 
 import json
+import shutil
 
 import pytest
 from galaxy_edge.training.run import RunError, RunFolder, read_record
@@ -53,6 +54,16 @@ def test_equal_core_hours_give_a_fast_network_more_scenes(trained, tmp_path):
     # 360 seconds; an epoch takes 16 or 32, and the first, in which images are read, three times as long.
     assert trained == [("nano", "speed", 3), ("nano", "seed1", 20), ("quick", "speed", 3), ("quick", "seed1", 9)]
     assert all(row["core_hours"][0] <= 0.1 for row in rows)
+
+
+def test_a_finished_run_of_another_comparison_is_used_and_tells_the_speed(trained, tmp_path):
+    """The runs of a slow network take hours, and may be the same in both tables."""
+    compare_detectors(["quick"], tmp_path, tmp_path / "scenes", Budget(scenes=9 * 1600))
+    compare_detectors(["nano"], tmp_path, tmp_path / "hours", Budget(core_hours=0.1))
+    shutil.copytree(tmp_path / "scenes/quick/seed1", tmp_path / "hours/quick/seed1")
+    trained.clear()
+    rows = compare_detectors(["quick"], tmp_path, tmp_path / "hours", Budget(core_hours=0.1), seeds=(1, 2))
+    assert trained == [("quick", "seed2", 9)] and [row["seeds"] for row in rows] == [[1], [1, 2]]
 
 
 def test_a_comparison_is_resumed_and_never_mixed(trained, tmp_path):
