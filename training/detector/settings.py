@@ -142,13 +142,10 @@ QUICK: dict[str, Any] = {
 }
 """The network that is shipped."""
 
-WIDER = QUICK | {"expansions": (2.0, 3.0, 3.0)}
-"""The same with wider blocks."""
-
 PRESETS: dict[str, dict[str, Any]] = {
-    "nano": WIDER | {"size": 160, "stage_blocks": (1, 3, 3), "max_level": 6},
+    "nano": QUICK | {"size": 192, "stage_blocks": (1, 1, 1), "expansions": (2.0, 2.0, 2.0), "max_level": 6},
     "quick": QUICK,
-    "base": WIDER | {"size": 320, "stage_blocks": (1, 3, 4)},
+    "base": QUICK | {"size": 320, "stage_blocks": (1, 3, 4), "expansions": (2.0, 3.0, 3.0)},
     "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {

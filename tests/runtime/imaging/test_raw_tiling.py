@@ -66,7 +66,7 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
 
 @pytest.mark.parametrize("size", ["nano", "base"])
 def test_tiles_have_the_size_of_the_input_of_the_detector_of_raw_frames(size):
-    """The other detector's input may be larger or smaller: 160 and 320 pixels here."""
+    """The other detector's input may be larger or smaller: 192 and 320 pixels here."""
     processor = FrameProcessor(
         Detector(Bundle.load(SIZES / size / "galaxy-detector")),
         Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),

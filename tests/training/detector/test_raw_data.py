@@ -105,8 +105,8 @@ def test_a_network_with_fewer_or_narrower_blocks_starts_from_the_others(smaller,
     images = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)
     levels = []
     for changes in ({}, smaller):
-        model = ssd.build_network(DetectorSettings(**(PRESETS["nano"] | {"size": 64} | changes)))
-        load_exported(model, SIZES / "nano" / "galaxy-detector" / "fp32.tflite", images)
+        model = ssd.build_network(DetectorSettings(**(PRESETS["base"] | {"size": 64} | changes)))
+        load_exported(model, SIZES / "base" / "galaxy-detector" / "fp32.tflite", images)
         levels.append(model.backbone(tf.constant(images, tf.float32) / 127.5 - 1, training=False))
     whole, fewer = levels
     assert np.allclose(whole[same], fewer[same], atol=1e-4)
