@@ -34,13 +34,21 @@ def comparison_table(found: dict[str, Any]) -> str:
     ends = f"The limit ended {ended} of the {runs} runs, which were not trained until convergence."
     if not ended:
         ends = "All runs ended before, because the validation score no longer rose."
-    images = sorted({count for row in rows for count in row["images"]})
+    images = ", ".join(map(str, sorted({count for row in rows for count in row["images"]})))
+    measured = (
+        f"Every seed holds other images out ({images}), on which its network is measured: mean and standard deviation "
+        "over the seeds."
+    )
+    if all(len(row["seeds"]) == 1 for row in rows):
+        measured = (
+            f"Each is measured on images that were held out ({images}), and was trained once: how much another seed "
+            "would differ is not known."
+        )
     about = (
-        f"From random weights, at most {limit} each, as float32. {ends} Every seed holds other images out "
-        f"({', '.join(map(str, images))}), on which its network is measured: mean and standard deviation over the "
-        "seeds. Precision and recall are those at the network's own threshold, which is chosen on one half of the "
-        "frames (the best F1 with a precision of at least 0.9 and few false detections in frames without galaxies) and "
-        "measured on the other half. Core-hours are processor time of the training."
+        f"From random weights, at most {limit} each, as float32. {ends} {measured} Precision and recall are those at "
+        "the network's own threshold, which is chosen on one half of the frames (the best F1 with a precision of at "
+        "least 0.9 and few false detections in frames without galaxies) and measured on the other half. Core-hours are "
+        "processor time of the training."
     )
     heading = ["", *MEASURED.values(), "scenes seen", "core-hours", "million MACs", "seeds"]
     return "\n".join([about, "", *markdown_table(heading, [_cells(row) for row in rows])]) + "\n"

@@ -51,6 +51,7 @@ def test_equal_scenes(trained, tmp_path):
 
 def test_equal_core_hours_give_a_fast_network_more_scenes(trained, tmp_path):
     rows = compare_detectors(["nano", "quick"], tmp_path, tmp_path / "out", Budget(core_hours=0.1))
+    assert "was trained once: how much another seed would differ" in (tmp_path / "out/comparison.md").read_text()
     # 360 seconds; an epoch takes 16 or 32, and the first, in which images are read, three times as long.
     assert trained == [("nano", "speed", 3), ("nano", "seed1", 20), ("quick", "speed", 3), ("quick", "seed1", 9)]
     assert all(row["core_hours"][0] <= 0.1 for row in rows)
