@@ -7,7 +7,6 @@ Each result is one file ``NAME-seedN.json`` in the folder of results; `results_p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_scores
 from .records.classification import Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
-from .records.type_check import check_types
+from .records.reading import read_result
 
 RECIPE_KEYS = ("network", "balance", "views", "epochs")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
@@ -216,11 +215,7 @@ def read_results(results: Path) -> dict[str, list[StudyResult]]:
     found: dict[str, list[StudyResult]] = {}
     first: tuple[Path, StudyResult] | None = None
     for path in sorted(results.glob("*-seed*.json")):
-        try:
-            result = StudyResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
-            check_types(result, StudyResult)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate': {error!r}") from None
+        result = read_result(path, StudyResult, "study evaluate")
         group = found.setdefault(result.name, [])
         first = first or (path, result)
         if result.split != first[1].split:

@@ -5,7 +5,6 @@ It is done in one run, and the results are saved.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,8 +19,8 @@ from ...training.run import RunError, RunRecord, read_record, trained_epochs, wr
 from ..performance.latency import bench
 from .evaluate import evaluate_variants
 from .records.evaluation import BASELINES
+from .records.reading import read_result
 from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMetrics
-from .records.type_check import check_types
 
 logger = logging.getLogger(__name__)
 
@@ -254,9 +253,4 @@ def read_saved(results: Path) -> DetectorComparison:
     path = results / FILE
     if not path.exists():
         raise RunError(f"{path} does not exist, so there is nothing to add to: evaluate without --add first")
-    try:
-        saved = DetectorComparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        check_types(saved, DetectorComparison)
-        return saved
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate-detectors': {error!r}") from None
+    return read_result(path, DetectorComparison, "study evaluate-detectors")

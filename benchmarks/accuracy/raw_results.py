@@ -7,19 +7,13 @@ Its lines in README.md are made too, all from saved results.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 from ...models.markdown import markdown_table
-from ...training.run import RunError
 from .composites import composite_rows, false_text
 from .night import night_rows
 from .records.raw import CompositesResult, NightResult
-from .records.type_check import check_types
-
-Result = TypeVar("Result")
+from .records.reading import read_result
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
 NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
@@ -81,19 +75,10 @@ def composites_text(result: CompositesResult) -> str:
 
 
 def _night(results: Path) -> NightResult | None:
-    return _read(results / NIGHT, NightResult.from_dict, "night")
+    path = results / NIGHT
+    return read_result(path, NightResult, "eval night") if path.exists() else None
 
 
 def _composites(results: Path) -> CompositesResult | None:
-    return _read(results / COMPOSITES, CompositesResult.from_dict, "composites")
-
-
-def _read(path: Path, record_of: Callable[[dict[str, Any]], Result], command: str) -> Result | None:
-    if not path.exists():
-        return None
-    try:
-        record = record_of(json.loads(path.read_text(encoding="utf-8")))
-        check_types(record, type(record))
-        return record
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is not a result of 'galaxy-edge eval {command}': {error!r}") from None
+    path = results / COMPOSITES
+    return read_result(path, CompositesResult, "eval composites") if path.exists() else None

@@ -184,12 +184,12 @@ def _read_folders(path: Path, margin: float) -> GalaxyDataset:
 
 def _warn_of_contradictions(ids: Sequence[str], labels: np.ndarray, names: Sequence[str]) -> None:
     """Warn of images with more than one class; labels below 0 are none."""
-    known = [index for index, label in enumerate(labels) if label >= 0]
     first: dict[str, int] = {}
-    for index in known:
-        first.setdefault(ids[index], index)
-    pairs = [(first[ids[index]], index) for index in known]
-    if found := [pair for pair in pairs if labels[pair[0]] != labels[pair[1]]]:
+    found: list[tuple[int, int]] = []
+    for index, label in enumerate(labels):
+        if label >= 0 and labels[one := first.setdefault(ids[index], index)] != label:
+            found.append((one, index))
+    if found:
         one, other = found[0]
         logger.warning(
             "%d images are copies of one with another class: %s and %s, for example; remove the wrong one of each",

@@ -140,10 +140,11 @@ class ClassifierTrainer:
         """Write the complete state atomically, and keep the one before."""
         arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(self._state)}
         arrays |= {f"best{index}": value for index, value in enumerate(self._best)}
-        if path.exists():
-            path.replace(_earlier(path))
-        with atomic_path(path) as staged, staged.open("wb") as stream:
-            np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
+        with atomic_path(path) as staged:
+            with staged.open("wb") as stream:
+                np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
+            if path.exists():  # only now: a full disk leaves both states as they are
+                path.replace(_earlier(path))
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
         """Load the state of the last epoch, or of the one before if that is damaged.

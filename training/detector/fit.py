@@ -172,6 +172,8 @@ class _Training:
                 f"{self.run.folder} has completed {done} epochs and another worker's folder {common}: "
                 "they do not belong to one training"
             )
+        if common and common not in by_epoch:
+            raise WorkersError(f"{self.run.folder} has no undamaged checkpoint of epoch {common}: name another --out")
         self.run.truncate_log(common)
         if common:
             self.trainer.state.restore(by_epoch[common]).expect_partial()

@@ -3,6 +3,7 @@
 Contents of a checkpoint.
 """
 
+import errno
 import zipfile
 from dataclasses import replace
 
@@ -222,3 +223,19 @@ def test_the_state_before_a_damaged_one_is_loaded(tmp_path):
         lose()
         assert other.load(path, schedule) == 1
         assert all(np.array_equal(*pair) for pair in zip(other.network.get_weights(), first, strict=True))
+
+
+def test_a_full_disk_leaves_both_states(tmp_path, monkeypatch):
+    path, schedule = tmp_path / "state.npz", Cycles((1e-3,), 4, 4)
+    learner = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
+    for epoch in (1, 2):
+        learner.save(path, epoch, schedule)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(np, "savez", full)
+        learner.save(path, 3, schedule)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
