@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.archives import read_number
+
 if TYPE_CHECKING:
     import keras
 
@@ -44,9 +46,11 @@ def read_attributes(row: Mapping[str, str]) -> np.ndarray:
     """Read a table's row: (A,) float32 in 0..1, NaN where an attribute is not known.
 
     Raises:
-        ValueError: a value is not a number.
+        DataError: a value is not a number.
     """
-    values = np.array([float(row.get(name) or "nan") for name in ATTRIBUTES], np.float32)
+    known = [row.get(name, "").strip().lower() not in ("", "nan") for name in ATTRIBUTES]
+    numbers = [read_number(row, name) if is_known else np.nan for name, is_known in zip(ATTRIBUTES, known, strict=True)]
+    values = np.array(numbers, np.float32)
     values[0] = (values[0] - LOWEST_TYPE) / (HIGHEST_TYPE - LOWEST_TYPE)
     values[(values < 0) | (values > 1)] = np.nan  # -1 marks what cannot be seen, e.g. arms of an edge-on galaxy
     return values

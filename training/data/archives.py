@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -86,3 +87,19 @@ def read_csv_rows(path: Path, required: Iterable[str] = ()) -> list[dict[str, st
             "truncated?"
         )
     return rows
+
+
+def read_number(row: Mapping[str, str], column: str) -> float:
+    """Read a number from a row of a table.
+
+    Raises:
+        DataError: the column is missing, or holds no finite number; the message names the row's file.
+    """
+    text = row.get(column, "")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{row.get('file', 'a row')}: {column} is '{text}', not a number")
+    return number

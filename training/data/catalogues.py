@@ -6,6 +6,7 @@ A set is a folder with CSV tables and zips of images, in the layouts ``efigi``, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -71,10 +72,25 @@ def split_boxes(rows: Iterable[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarr
 def class_index(g10: str, share: str = "") -> int:
     """Return the index into `CLASSES` of a ``g10`` column.
 
-    It is -1 if the column is empty or its vote share is below 0.5.
+    It is -1 if the column is empty or its vote share is below 0.5. An empty column may also be written as ``nan``, and
+    a class as ``3.0``, as programs do that keep columns with empty cells as floating-point numbers.
+
+    Raises:
+        ValueError: a column is not a number, or `g10` not a whole one.
     """
-    majority = not share or float(share) >= 0.5
-    return class_index_from_galaxy10(int(g10)) if g10 and majority else -1
+    number, votes = _parse_number("g10", g10), _parse_number("g10_p", share)
+    if math.isnan(number) or votes < 0.5:
+        return -1
+    if not number.is_integer():
+        raise ValueError(f"g10 is '{g10}', not a whole number")
+    return class_index_from_galaxy10(int(number))
+
+
+def _parse_number(column: str, text: str) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        raise ValueError(f"{column} is '{text}', not a number") from None
 
 
 def _read_efigi(folder: Path) -> Iterator[Sample]:
@@ -84,7 +100,7 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
             row["file"],
             folder / "images.zip",
             row["file"],
-            label=class_index_from_galaxy10(int(row["g10"])),
+            label=class_index(row["g10"]),
             coarse=row["coarse"],
             complete=False,
             row=row,
@@ -94,7 +110,9 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
 def _read_gz(folder: Path) -> Iterator[Sample]:
     """Read Galaxy Zoo frames, whose table has image and box in one row."""
     for row in read_csv_rows(folder / "index.csv", ("file", "coarse", "g10", "g10_p", "box_flag", *BOX_TABLE_COLUMNS)):
-        tag, member = row["file"].split("/", 1)
+        tag, _, member = row["file"].partition("/")
+        if not member:
+            raise DataError(f"{folder / 'index.csv'}: file is '{row['file']}', not the name of a zip and a file in it")
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
         boxes, ignore = split_boxes([row])
         yield Sample(

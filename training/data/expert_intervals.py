@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from .archives import read_number
+
 ATTRIBUTES = {"T": 1.0, "Inclination": 0.25, "Bulge_to_Total": 0.25, "Arm_Strength": 0.25, "Arm_Curvature": 0.25}
 """Attributes from which classes are derived, and the steps of their scales."""
 
@@ -24,13 +26,16 @@ def plausible_classes(row: Mapping[str, str]) -> frozenset[str]:
 
     Args:
         row: of EFIGI's table, with ``NAME``, ``NAME_inf`` and ``NAME_sup`` for `ATTRIBUTES`; -1: not determined.
+
+    Raises:
+        DataError: one is missing or not a number.
     """
     scales = [_values(row, name, step) for name, step in ATTRIBUTES.items()]
     return frozenset(name for values in itertools.product(*scales) if (name := derived_class(*values)))
 
 
 def _values(row: Mapping[str, str], name: str, step: float) -> Iterable[float]:
-    value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_inf", "_sup"))
+    value, low, high = (read_number(row, f"{name}{part}") for part in ("", "_inf", "_sup"))
     if name != "T" and value < 0:
         return (value,)
     return sorted({value, *np.arange(min(low, value), max(high, value) + step / 2, step).tolist()})

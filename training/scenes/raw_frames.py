@@ -5,9 +5,7 @@ They are FITS frames, as files or in zips, next to a table of plate solutions.
 
 from __future__ import annotations
 
-import csv
 import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...models.raw.bayer import parse_pattern
+from ..data.archives import open_zip, read_csv_rows, read_member, read_number
 from ..data.errors import DataError
 from .raw_sky import RawSky, raw_sky
 
@@ -60,24 +59,21 @@ def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFram
         target: only frames of this object.
 
     Raises:
-        DataError: there is no table, or a frame is missing.
+        DataError: there is no table, it lacks a column or a number, or a frame is missing or cannot be read.
     """
     try:
-        with (folder / TABLE).open(encoding="utf-8", newline="") as table:
-            rows = list(csv.DictReader(table))
+        rows = read_csv_rows(folder / TABLE, ("file", "object", "target_x", "target_y"))
     except FileNotFoundError:
         raise DataError(f"{folder} has no {TABLE}: name a folder of raw frames with plate solutions") from None
     inside: dict[str, Path] = {}
     for packed in sorted(folder.glob("*.zip")):
-        with zipfile.ZipFile(packed) as archive:
-            inside |= dict.fromkeys(archive.namelist(), packed)
+        inside |= dict.fromkeys(open_zip(packed).namelist(), packed)
     for row in rows:
         if target and row["object"] != target:
             continue
         name = row["file"]
         if name in inside:
-            with zipfile.ZipFile(inside[name]) as archive:
-                content = archive.read(name)
+            content = read_member(inside[name], name)
         elif (folder / name).is_file():
             content = (folder / name).read_bytes()
         else:
@@ -94,7 +90,7 @@ def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFram
             if "BAYERPAT" in header
             else None
         )
-        yield RawFrame(name, row["object"], data, pattern, float(row["target_x"]), float(row["target_y"]))
+        yield RawFrame(name, row["object"], data, pattern, read_number(row, "target_x"), read_number(row, "target_y"))
 
 
 def _read(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any]]:

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from galaxy_edge.training.classifier.attributes import ATTRIBUTES, read_attributes
+from galaxy_edge.training.data.errors import DataError
 
 
 def test_attribute_values_and_invisible_attributes():
@@ -14,8 +15,13 @@ def test_attribute_values_and_invisible_attributes():
     assert np.isnan(known["Bulge_to_Total"]), "not in the table"
     assert read_attributes({"T": "11"})[0] == 1
     assert np.isnan(read_attributes({})).all()
-    with pytest.raises(ValueError, match="none"):
-        read_attributes({"T": "none"})
+    assert np.isnan(read_attributes({"T": "nan", "Bar_Length": " "})).all(), "empty cells as pandas writes them"
+
+
+@pytest.mark.parametrize("value", ["none", "inf", "0,5"])
+def test_an_attribute_that_is_not_a_number_is_named_with_its_image(value):
+    with pytest.raises(DataError, match=f"a.png: T is '{value}', not a number"):
+        read_attributes({"file": "a.png", "T": value})
 
 
 def test_attributes_that_depend_on_the_view_are_excluded():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from galaxy_edge.training.data.archives import read_csv_rows
+from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.expert_intervals import plausible_classes
 
 SPIRAL = {
@@ -37,6 +38,13 @@ def test_undetermined_attributes_stay_undetermined():
     edge = row(T=(2, 1, 3), Inclination=(1, 0.75, 1), Bulge_to_Total=(0.25, 0.25, 0.5), Arm_Strength=(-1, -1, -1),
                Arm_Curvature=(-1, -1, -1))  # fmt: skip
     assert plausible_classes(edge) == {"edge_on_rounded_bulge"}
+
+
+@pytest.mark.parametrize("value", ["", "Sb", "nan"])
+def test_an_interval_that_is_not_a_number_is_named(value):
+    broken = row(**SPIRAL, Arm_Curvature=(0.5, 0.25, 0.75)) | {"file": "a.png", "T_inf": value}
+    with pytest.raises(DataError, match=f"a.png: T_inf is '{value}', not a number"):
+        plausible_classes(broken)
 
 
 @pytest.mark.skipif("GALAXY_EDGE_DATA" not in os.environ, reason="needs the labelled sets: set GALAXY_EDGE_DATA")

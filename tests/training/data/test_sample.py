@@ -130,6 +130,29 @@ def test_gz_label_without_votes_is_kept(tmp_path):
     assert read_set(tmp_path)[0].label == 1
 
 
+@pytest.mark.parametrize(("g10", "label"), [("nan", -1), ("", -1), ("2.0", 2), ("5", -1)])
+def test_classes_as_a_column_of_floating_point_numbers(tmp_path, g10, label):
+    """Programs that keep a column with empty cells as floating point write 2.0 and nan."""
+    gz(tmp_path, g10=g10)
+    assert read_set(tmp_path)[0].label == label
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"g10": "spiral"}, "g10 is 'spiral', not a number"),
+        ({"g10": "2.5"}, "g10 is '2.5', not a whole number"),
+        ({"g10": "inf"}, "g10 is 'inf', not a whole number"),
+        ({"g10_p": "most"}, "g10_p is 'most', not a number"),
+        ({"file": "a.png"}, "file is 'a.png', not the name of a zip and a file in it"),
+    ],
+)
+def test_gz_cell_that_cannot_be_read_is_quoted(tmp_path, changes, message):
+    gz(tmp_path, **changes)
+    with pytest.raises(DataError, match=message):
+        read_set(tmp_path)
+
+
 @pytest.mark.parametrize("changes", [{"ubox_flag": "old_range"}, {"box_flag": "off_centre"}])
 def test_gz_doubtful_box_is_ignored_not_learnt(tmp_path, changes):
     gz(tmp_path, **changes)

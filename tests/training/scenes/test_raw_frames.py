@@ -56,6 +56,27 @@ def test_a_missing_table_or_frame_is_named(tmp_path):
         list(read_raw_frames(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file,object\n0.fit,M94\n", "no column 'target_x', 'target_y'"),
+        ("file,object,target_x,target_y\n0.fit,M94,east,5\n", "0.fit: target_x is 'east', not a number"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path, table, message):
+    write_night(tmp_path)
+    (tmp_path / TABLE).write_text(table)
+    with pytest.raises(DataError, match=message):
+        list(read_raw_frames(tmp_path))
+
+
+def test_an_archive_that_is_damaged_is_named(tmp_path):
+    write_night(tmp_path)
+    (tmp_path / "night.zip").write_bytes(b"PK" + bytes(50))
+    with pytest.raises(DataError, match=r"night.zip is not a zip"):
+        list(read_raw_frames(tmp_path))
+
+
 def test_no_frame_is_in_two_shares():
     frames = [
         RawFrame(f"{target}{number}", target, np.zeros((2, 2)), None, 0, 0)
