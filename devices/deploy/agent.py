@@ -179,12 +179,15 @@ class Agent:
         os.replace(staged, self.root / "current")
         os.sync()
 
-    def _restart(self, command: str, url: str, start: float, watch: float) -> tuple[str, float]:
-        """Return why the service does not serve, "" if it does, and the seconds it took."""
+    def _restart(self, command: str, url: str, start: float, watch: float) -> tuple[str, float | None]:
+        """Return why the service does not serve, "" if it does, and the seconds it took.
+
+        Without a URL it is not known whether the service serves: the seconds are None.
+        """
         began = time.monotonic()
         reason = self._run_restart(command) if command else ""
         if reason or not url:
-            return reason, 0.0
+            return reason, None
         while (reason := _unhealthy(url)) and time.monotonic() - began < start:
             time.sleep(0.2)
         serving = round(time.monotonic() - began, 1)

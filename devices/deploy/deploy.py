@@ -62,7 +62,7 @@ class Outcome:
         ok: whether what was asked for was done.
         release: that runs there now; "" if none or unknown.
         detail: one line.
-        serving_seconds: from the switch to the first healthy answer.
+        serving_seconds: from the switch to the first healthy answer; None if there is no URL to ask.
         deploy_seconds: from the begin to the first healthy answer.
         failed_seconds: from the switch to the failure.
         rollback_seconds: from the failure to the earlier release serving.
@@ -172,6 +172,8 @@ def _outcome(host: str, result: dict[str, Any], before_switch: float) -> Outcome
     unrecorded = f"; its state cannot be recorded: {result['record_problem']}" if result["record_problem"] else ""
     if "failed" not in result:
         serving = result["serving_seconds"]
+        if serving is None:
+            return Outcome(host, True, result["active"], f"switched, not checked whether it serves{unrecorded}")
         seconds = round(before_switch + serving, 1)
         return Outcome(host, True, result["active"], f"serving{unrecorded}", serving, seconds)
     if not result["active"]:

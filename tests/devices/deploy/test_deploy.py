@@ -48,6 +48,14 @@ def test_a_release_is_installed_switched_to_and_rolled_back_if_it_fails(device):
         roll_back("device", device.target)
 
 
+def test_without_a_url_nothing_is_said_about_the_service(device):
+    """The first deployment, before there is a service."""
+    first = deploy("device", device.release("1.0"), replace(device.target, restart="", health=""))
+    assert first.ok and first.detail == "switched, not checked whether it serves"
+    assert first.serving_seconds is None and first.deploy_seconds is None and device.serving() is None
+    assert os.readlink(device.root / "current") == f"releases/{first.release}"
+
+
 def test_a_cut_connection_leaves_the_old_release_running(device):
     first = device.deploy("1.0")
     with Connection("device", device.target.config) as agent:  # cut while files are copied
