@@ -19,18 +19,20 @@ from ...models.levels import normalise_levels
 from ...runtime.inference.classifier import Classifier
 from ...training.classifier.dataset import GalaxyDataset
 from ...training.classifier.dataset_files import load_dataset
+from ...training.classifier.last_layer import TRAINED_LAYER
 from ...training.classifier.partition import DatasetSplit, split_dataset
 from ...training.data.catalogues import detect_layout, find_set_folders, read_catalogue
 from ...training.data.expert_intervals import plausible_classes
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
+from ...training.study.paired_difference import macro_f1_difference
 from ...training.study.runs import probabilities_of
-from ...training.study.significance import class_scores
-from .records.classification import Scores, SourceScores, StudyResult
+from ...training.study.significance import class_rates, class_scores
+from .records.classification import RefitGain, Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
 from .records.reading import read_result
 
-RECIPE_KEYS = ("network", "balance", "views", "epochs")
+RECIPE_KEYS = ("network", "balance", "views", "epochs", "votes")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
 
 
@@ -166,17 +168,32 @@ def evaluate_on_test(
         seed=records[0].settings["seed"],
         split=records[0].data["split"]["hash"],
         images=len(test),
-        recipes=[{key: record.settings[key] for key in RECIPE_KEYS} for record in records],
+        recipes=[{key: record.settings[key] for key in RECIPE_KEYS if key in record.settings} for record in records],
         weights=list(weights),
         temperature=temperature,
         parameters=sum(record.model["parameters"] for record in records),
         macs=sum(record.model["macs"] for record in records),
         scores=measured,
         int8_bytes=(bundle / "int8.tflite").stat().st_size if bundle else None,
+        refit=refit_gain(runs[0], test) if len(runs) == 1 and (runs[0] / TRAINED_LAYER).is_file() else None,
     )
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())
     return result
+
+
+def refit_gain(run: Path, dataset: GalaxyDataset) -> RefitGain:
+    """Measure what the refit of a run's last layer changed.
+
+    Raises:
+        RunError: the layer before the refit cannot be read.
+    """
+    labels, classes = dataset.labels, len(dataset.classes)
+    before = probabilities_of(run, dataset, before_refit=True).argmax(axis=1)
+    after = probabilities_of(run, dataset).argmax(axis=1)
+    _, low, high = macro_f1_difference(before, after, labels, classes)
+    first, second = (float(class_rates(found, labels, classes)[2].mean()) for found in (before, after))
+    return RefitGain(before=first, after=second, low=low, high=high)
 
 
 def _check_bundle(bundle: Bundle, path: Path, runs: Sequence[Path], record: RunRecord) -> None:

@@ -180,10 +180,7 @@ class Agent:
         os.sync()
 
     def _restart(self, command: str, url: str, start: float, watch: float) -> tuple[str, float | None]:
-        """Return why the service does not serve, "" if it does, and the seconds it took.
-
-        Without a URL it is not known whether the service serves: the seconds are None.
-        """
+        """Return why it does not serve, or "", and the seconds; None: not asked."""
         began = time.monotonic()
         reason = self._run_restart(command) if command else ""
         if reason or not url:

@@ -31,7 +31,7 @@ class Batch:
 
     Attributes:
         inputs: (B, size, size, 3) uint8, or the features of the frozen part, float32.
-        targets: (B, C) float32, 1 for every class that the label allows.
+        targets: (B, C) float32, shares of votes that add up to 1, or 1 for every class that the label allows.
         soft: (B, C) float32 soft targets of a teacher; all 0 without one.
         attributes: (B, A) float32 in 0..1, NaN where not known; A is 0 where attributes are not trained on.
         weights: (B,) float32 weight of each image in the loss.
@@ -66,7 +66,7 @@ class BatchLoader:
         self._recipe, self._dataset, self._seed, self._network = recipe, dataset, seed, network
         self._view = AUGMENTATIONS[recipe.views]
         self._canvases = dataset.canvases()
-        self._targets = dataset.targets()
+        self._targets = dataset.targets(recipe.votes)
         self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
         known = dataset.attributes if recipe.attributes else None
         self._attributes = np.zeros((len(dataset), 0), np.float32) if known is None else known

@@ -13,6 +13,10 @@ from ..augmentation.views import Canvas, prepare
 from ..data.crops import network_input
 from ..data.splits import data_hash
 
+ELONGATED = "elongated"
+"""Coarse group of galaxies that are edge-on or cigar-shaped: of folders that were sorted by other volunteers, who drew
+this boundary elsewhere, see `dataset_files`."""
+
 ImageReader = Callable[[], tuple[np.ndarray, np.ndarray | None]]
 """Returns an image, (H, W, 3) uint8 RGB, and its galaxy's box (4,) in pixels, or None where it fills the image."""
 
@@ -24,13 +28,15 @@ class GalaxyDataset:
     Attributes:
         classes: names of the classes, in label order.
         labels: (N,) int, index into `classes`, -1 where at most the coarse group is known.
-        groups: N coarse groups, "" where unknown.
+        groups: N coarse groups or `ELONGATED`, "" where unknown.
         ids: N hashes (hex) of the images' content.
         sources: N names of the sets that the images come from.
         readers: N functions that read the images.
         margin: total share of a box's longer side that is added, as in `models.preprocess.crop`.
         credits: sources to be credited.
         attributes: (N, A) float32 in 0..1, NaN where not known, see `attributes`; None if no image has any.
+        votes: (N, C) float32 shares of votes for each class, rows adding up to 1, or 0 where there are none; None if no
+            image has any.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +48,7 @@ class GalaxyDataset:
     margin: float
     credits: tuple[str, ...] = ()
     attributes: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,6 +64,7 @@ class GalaxyDataset:
             sources=tuple(self.sources[index] for index in indices),
             readers=tuple(self.readers[index] for index in indices),
             attributes=None if self.attributes is None else self.attributes[indices],
+            votes=None if self.votes is None else self.votes[indices],
         )
 
     @property
@@ -71,10 +79,17 @@ class GalaxyDataset:
 
     @property
     def informative(self) -> np.ndarray:
-        """Indices (n,) of images with a class, a coarse group or an attribute."""
-        if self.attributes is None:
-            return self.grouped
-        return np.union1d(self.grouped, np.flatnonzero(np.isfinite(self.attributes).any(axis=1)))
+        """Indices (n,) of images with a class, a coarse group, an attribute or votes."""
+        found = np.zeros(len(self), bool)
+        found[self.grouped] = True
+        if self.attributes is not None:
+            found |= np.isfinite(self.attributes).any(axis=1)
+        return np.flatnonzero(found | self.voted)
+
+    @property
+    def voted(self) -> np.ndarray:
+        """Whether an image has votes, (N,) bool."""
+        return np.zeros(len(self), bool) if self.votes is None else np.asarray(self.votes.sum(axis=1) > 0)
 
     def images(self, size: int) -> np.ndarray:
         """Return the network's inputs, (N, size, size, 3) uint8, cropped as at run time."""
@@ -96,17 +111,22 @@ class GalaxyDataset:
             for image_id, label, group in zip(self.ids, self.labels.tolist(), self.groups, strict=True)
         )
 
-    def targets(self) -> np.ndarray:
+    def targets(self, by_votes: bool = False) -> np.ndarray:
         """Return the classes that each label allows, (N, C) float32 of 0 and 1.
 
-        A class allows itself, a coarse group all its classes, and an image without either allows all classes.
+        A class allows itself, a coarse group all its classes, and an image without either allows all classes. With
+        `by_votes`, images with votes have these instead, in 0..1.
         """
         groups = np.array([coarse_group(name) for name in self.classes])
-        allowed = np.array([(groups == group) | (not group) for group in self.groups], bool)
+        elongated = (groups == "edge_on") | (np.array(self.classes) == "smooth_cigar")
+        allowed = np.array([elongated if g == ELONGATED else (groups == g) | (not g) for g in self.groups], bool)
         allowed = allowed.reshape(len(self), len(groups))
         known = self.labels >= 0
         allowed[known] = np.eye(len(self.classes), dtype=bool)[self.labels[known]]
-        return allowed.astype(np.float32)
+        targets = allowed.astype(np.float32)
+        if by_votes and self.votes is not None:
+            targets[self.voted] = self.votes[self.voted]
+        return targets
 
 
 def describe_dataset(dataset: GalaxyDataset) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import numpy as np
 from ...errors import ImageError
 from ...models.images.decoder import SUFFIXES, decode_image
 from ...models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, coarse_group
-from ..data.catalogues import detect_layout
+from ..data.catalogues import class_votes, detect_layout
 from ..data.crops import CREDITS
 from ..data.errors import DataError
 from ..data.sample import Sample
 from ..formats.read_set import read_set
 from .attributes import read_attributes
-from .dataset import GalaxyDataset, ImageReader
+from .dataset import ELONGATED, GalaxyDataset, ImageReader
 
 logger = logging.getLogger(__name__)
 
@@ -224,14 +224,27 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
     return GalaxyDataset(
         CLASSES,
         labels,
-        tuple(coarse_group(CLASSES[sample.label]) if sample.label >= 0 else sample.coarse for sample in used),
+        tuple(_training_group(sample) for sample in used),
         ids,
         sources,
         tuple(_sample_reader(sample) for sample in used),
         margin,
         (*(CREDITS[name] for name in sorted(set(sources)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
         np.stack([read_attributes(sample.row) for sample in used]),
+        np.stack([class_votes(sample.row) for sample in used]),
     )
+
+
+def _training_group(sample: Sample) -> str:
+    """Return the coarse group to train on.
+
+    Folders of the Kaggle challenge's edge-on galaxies hold many that Galaxy Zoo 2 calls cigar-shaped: where a folder's
+    name is all that is known, both are allowed.
+    """
+    if sample.label >= 0:
+        return coarse_group(CLASSES[sample.label])
+    from_folder = sample.row.get("label_source", "").startswith("folder")
+    return ELONGATED if sample.coarse == "edge_on" and from_folder else sample.coarse
 
 
 def _shows_one_galaxy(sample: Sample, from_galaxy_set: bool) -> bool:

@@ -185,8 +185,8 @@ def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset
 def _within_groups(total: np.ndarray, dataset: GalaxyDataset) -> np.ndarray:
     """Exclude classes outside each image's coarse group, and normalise.
 
-    This applies to images without a class. Returns (N, C) float32, rows adding up to 1.
+    This applies to images without a class and without votes. Returns (N, C) float32, rows adding up to 1.
     """
-    coarse = dataset.labels < 0
+    coarse = (dataset.labels < 0) & ~dataset.voted
     total[coarse] = (total[coarse] + 1e-9) * dataset.targets()[coarse]
     return np.asarray((total / total.sum(axis=1, keepdims=True)).astype(np.float32))

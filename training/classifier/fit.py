@@ -34,7 +34,7 @@ from .dataset import GalaxyDataset, describe_dataset
 from .domain_limits import calibrate_on_views, telescope_views
 from .exported_weights import choose_share, load_exported, read_weights
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
-from .last_layer import refit_last_layer, training_inputs
+from .last_layer import refit_last_layer, save_trained_layer, training_inputs
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
 from .trainer import ClassifierTrainer
@@ -242,7 +242,8 @@ def _finish(
         blended = choose_share(network, read_weights(start), inputs, (images, validation.labels), views)
     if recipe.refit:
         sets = [(images, validation.labels), *([views] if on_views and views else [])]
-        refitted = refit_last_layer(network, training_inputs(train, recipe.size, seed, on_views), sets)
+        save_trained_layer(network, out)
+        refitted = refit_last_layer(network, training_inputs(train, recipe.size, seed, on_views, recipe.votes), sets)
     logits = predict(network, images)
     chosen, measured = None, None
     if on_views:

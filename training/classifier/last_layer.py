@@ -8,7 +8,9 @@ representation and classifier", and Kirichenko et al. 2023, ICLR).
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +19,7 @@ import numpy as np
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..augmentation.telescope_views import draw_telescope_view
+from ..run import RunError
 from .dataset import GalaxyDataset
 from .validation import compile_forward, log_loss
 
@@ -25,16 +28,21 @@ STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 POWER = -0.5
 """Exponent p of the weight n^p of each image of a class with n images."""
 LAST = "logits"
+TRAINED_LAYER = "trained_last_layer.npz"
+"""File of a run folder with the kernel and bias of the last layer as it was trained, before its refit."""
 
 
-def training_inputs(dataset: GalaxyDataset, size: int, seed: int, telescopes: bool) -> tuple[np.ndarray, np.ndarray]:
+def training_inputs(
+    dataset: GalaxyDataset, size: int, seed: int, telescopes: bool, by_votes: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the images to fit the last layer to, with their labels.
 
     Each image with a class is there in two orientations and, with `telescopes`, in a view that imitates another
     telescope.
 
     Returns:
-        (N, size, size, 3) uint8 and the labels (N,).
+        (N, size, size, 3) uint8, the labels (N,), and weights (N,): with `by_votes` the share of votes for the label,
+        1 where there are no votes.
     """
     named = dataset.take(dataset.labelled)
     images = named.images(size)
@@ -42,12 +50,13 @@ def training_inputs(dataset: GalaxyDataset, size: int, seed: int, telescopes: bo
     if telescopes:
         rng = np.random.default_rng([seed, 12])
         parts.append(np.stack([draw_telescope_view(canvas, size, rng) for canvas in named.canvases()]))
-    return np.concatenate(parts), np.tile(named.labels, len(parts))
+    shares = named.targets(by_votes)[np.arange(len(named)), named.labels]
+    return np.concatenate(parts), np.tile(named.labels, len(parts)), np.tile(shares, len(parts))
 
 
 def refit_last_layer(
     network: keras.Model,
-    training: tuple[np.ndarray, np.ndarray],
+    training: tuple[np.ndarray, np.ndarray, np.ndarray],
     validation: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Any]:
     """Refit the last layer in place, with the penalty that is best on validation.
@@ -56,8 +65,8 @@ def refit_last_layer(
 
     Args:
         network: its last layer is a dense one, ``logits``.
-        training: images (N, size, size, 3) uint8 and their labels (N,), see `training_inputs`.
-        validation: sets of the same kind; the mean of their macro F1 decides, log losses break ties.
+        training: images (N, size, size, 3) uint8, their labels and weights (N,), see `training_inputs`.
+        validation: sets of images and labels; the mean of their macro F1 decides, log losses break ties.
 
     Returns:
         The strength that was chosen, None for the trained layer, and the scores of each, for the run's record.
@@ -70,7 +79,7 @@ def refit_last_layer(
     inputs, labels = features(training[0]), training[1]
     mean, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
     counts = np.bincount(labels, minlength=layer.units).astype(float)
-    importance = counts[labels] ** POWER
+    importance = counts[labels] ** POWER * training[2]
     known = np.flatnonzero(counts)
     sets = [(features(images), truth) for images, truth in validation]
     candidates: dict[float | None, list[np.ndarray]] = {None: layer.get_weights()}
@@ -90,6 +99,26 @@ def refit_last_layer(
     best = max(rows, key=lambda row: (sum(row["macro_f1"]), -sum(row["log_loss"])))["strength"]
     layer.set_weights([part.astype(np.float32) for part in candidates[best]])
     return {"strength": best, "strengths": rows}
+
+
+def save_trained_layer(network: keras.Model, run: Path) -> None:
+    """Save the last layer before its refit, so that the gain can be measured."""
+    kernel, bias = network.get_layer(LAST).get_weights()
+    np.savez(run / TRAINED_LAYER, kernel=kernel, bias=bias)
+
+
+def restore_trained_layer(network: keras.Model, run: Path) -> None:
+    """Set the last layer to the one that was saved before its refit.
+
+    Raises:
+        RunError: there is none, or it is damaged or of another network.
+    """
+    path = run / TRAINED_LAYER
+    try:
+        with path.open("rb") as file, np.load(file) as saved:
+            network.get_layer(LAST).set_weights([saved["kernel"], saved["bias"]])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} cannot be read: {error}; without it the gain of the refit is not measured") from None
 
 
 def _macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -79,6 +79,8 @@ class Recipe:
         views: augmentation: a name in `augmentation.presets.AUGMENTATIONS`.
         balance: how classes are balanced: a name in `balancing.STRATEGIES`.
         attributes: weight of a galaxy's attributes in the loss, see `attributes`; 0 for none.
+        votes: whether images with the votes of volunteers are trained on these as soft targets, in place of their class
+            or coarse group, and count by the share of their class in the last layer's fit.
         unnamed: whether images without a class are trained on too: by coarse group, attributes or soft targets.
         epochs, batch: maximum number of epochs, each of as many images as have a class; images per step.
         schedule: ``cycles`` of cosine form, or ``plateau``: the rate is multiplied by `factor` after `patience`
@@ -100,6 +102,7 @@ class Recipe:
     views: str = "sky"
     balance: str = "root"
     attributes: float = 1.0
+    votes: bool = True
     unnamed: bool = True
     epochs: int = 180
     batch: int = 64
@@ -156,6 +159,7 @@ REPORT = Recipe(
     views="report",
     balance="partial",
     attributes=0.0,
+    votes=False,
     unnamed=False,
     epochs=60,
     batch=64,

@@ -96,8 +96,10 @@ class ClassifierTrainer:
             logs = tf.nn.log_softmax(logits)
 
             def log_likelihood(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-                # A class is a group of one: the same loss applies to both kinds of label.
-                own = tf.reduce_logsumexp(tf.where(targets > 0, logs, -1e9), axis=1) * weights
+                # A group allows several classes, a class and votes are shares that add up to 1.
+                group = tf.reduce_logsumexp(tf.where(targets > 0, logs, -1e9), axis=1)
+                is_group = tf.reduce_sum(targets, axis=1) > 1.5
+                own = tf.where(is_group, group, tf.reduce_sum(targets * logs, axis=1)) * weights
                 teacher_share = TEACHER_SHARE * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
                 return (1.0 - teacher_share) * own + teacher_share * tf.reduce_sum(soft * logs, axis=1)
 

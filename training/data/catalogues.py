@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.labels import class_index_from_galaxy10
-from .archives import open_zip, read_csv_rows
+from ...models.labels import CLASSES, class_index_from_galaxy10
+from .archives import open_zip, read_csv_rows, read_number
 from .errors import DataError
 from .sample import MAX_COORDINATE, Sample
 from .vocabulary import is_galaxy
@@ -31,6 +31,10 @@ BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
 OLD_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
 """Box by the catalogue's own rule."""
 BOX_TABLE_COLUMNS = (*BOX_COLUMNS, "ubox_flag")
+VOTE_COLUMNS = tuple(f"p{g10}" for g10 in range(10))
+"""Shares of the volunteers' votes for each Galaxy10 class, of Galaxy Zoo frames."""
+MIN_VOTES = 0.5
+"""Minimum sum of the shares of the nine classes; the other votes are for what is none of them."""
 KINDS = ("galaxy", "negative")
 EXCLUDED_KINDS = ("galaxy_unboxed", "ambiguous")
 """Kinds of frames that can be used neither for training nor for evaluation."""
@@ -91,6 +95,28 @@ def _parse_number(column: str, text: str) -> float:
         return float(text or "nan")
     except ValueError:
         raise ValueError(f"{column} is '{text}', not a number") from None
+
+
+def class_votes(row: Mapping[str, str]) -> np.ndarray:
+    """Return the shares of the volunteers' votes for each of `CLASSES`.
+
+    Returns:
+        (9,) float32 with a sum of 1, or all 0 where the row has no votes, or too few for these classes.
+
+    Raises:
+        DataError: a share is not a number, or outside of 0..1.
+    """
+    votes = np.zeros(len(CLASSES), np.float32)
+    if not all(row.get(column, "").strip() for column in VOTE_COLUMNS):
+        return votes
+    for g10, column in enumerate(VOTE_COLUMNS):
+        share, index = read_number(row, column), class_index_from_galaxy10(g10)
+        if not 0 <= share <= 1:
+            raise DataError(f"{row.get('file', 'a row')}: {column} is '{row[column]}', not a share in 0..1")
+        if index >= 0:
+            votes[index] = share
+    total = votes.sum()
+    return votes / total if total >= MIN_VOTES else np.zeros_like(votes)
 
 
 def _read_efigi(folder: Path) -> Iterator[Sample]:

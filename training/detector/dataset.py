@@ -112,7 +112,7 @@ def group_by_galaxy(samples: list[Sample]) -> np.ndarray:
 
 def _credits(samples: list[Sample]) -> list[str]:
     lines = {CREDITS[sample.set] for sample in samples if sample.set in CREDITS}
-    return sorted(lines | {sample.row["credit"] for sample in samples if sample.row.get("credit")})
+    return sorted(lines | {sample.row["credit"].strip() for sample in samples if sample.row.get("credit", "").strip()})
 
 
 class SceneBatches:

@@ -204,7 +204,11 @@ def is_resumable(run: Path, recipe: Recipe) -> bool:
 
 
 def probabilities_of(
-    run: Path, dataset: GalaxyDataset, transform: Callable[[np.ndarray], np.ndarray] | None = None
+    run: Path,
+    dataset: GalaxyDataset,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    *,
+    before_refit: bool = False,
 ) -> np.ndarray:
     """Return the probabilities (N, C) of a run's network, at its temperature.
 
@@ -212,11 +216,16 @@ def probabilities_of(
         run: folder of a finished run.
         dataset: the images.
         transform: applied to the network's inputs (N, S, S, 3) uint8; None for no change.
+        before_refit: with the last layer as it was trained, see `classifier.last_layer`.
     """
+    from ..classifier.last_layer import restore_trained_layer
     from ..classifier.validation import predict
     from ..figures.explain import load_model
 
     model = read_record(run).model
     images = dataset.images(model["input"]["width"])
-    logits = predict(load_model(run), images if transform is None else transform(images))
+    network = load_model(run)
+    if before_refit:
+        restore_trained_layer(network, run)
+    logits = predict(network, images if transform is None else transform(images))
     return softmax(logits, model["decode"]["temperature"])

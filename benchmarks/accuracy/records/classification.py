@@ -80,6 +80,21 @@ class Scores(SourceScores):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefitGain:
+    """What the refit of the last layer changed, on the test part.
+
+    Attributes:
+        before, after: macro F1 with the last layer as it was trained, and refitted.
+        low, high: 95 % interval of their difference, see `training.study.paired_difference.macro_f1_difference`.
+    """
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """A classifier, or the weighted average of several, measured on the test part.
 
@@ -94,6 +109,7 @@ class StudyResult:
         parameters, macs: of all runs together.
         scores: by what was measured, see `KINDS`; int8 only where a bundle was measured.
         int8_bytes: size of the int8 file; None without a bundle.
+        refit: gain of the refit of the last layer, float network; None where it was not refitted or not recorded.
     """
 
     name: str
@@ -107,6 +123,7 @@ class StudyResult:
     macs: int
     scores: Mapping[str, Scores]
     int8_bytes: int | None = None
+    refit: RefitGain | None = None
 
     def recipe(self, key: str) -> str:
         """Return the different values of a setting of the runs, separated by commas."""
@@ -114,9 +131,11 @@ class StudyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the scores are next to the other values."""
-        values = {name: value for name, value in vars(self).items() if name not in ("scores", "int8_bytes")}
+        values = {name: value for name, value in vars(self).items() if name not in ("scores", "int8_bytes", "refit")}
         if self.recipes is None:
             del values["recipes"]
+        if self.refit:
+            values["refit"] = dict(vars(self.refit))
         for kind in (kind for kind in KINDS if kind in self.scores):
             if kind == "int8":
                 values["int8_bytes"] = self.int8_bytes
@@ -131,4 +150,6 @@ class StudyResult:
             AttributeError, KeyError, TypeError, ValueError: the values are not those of a result.
         """
         scores = {kind: Scores.from_dict(values[kind]) for kind in KINDS if kind in values or kind == "float"}
-        return cls(**{name: value for name, value in values.items() if name not in KINDS}, scores=scores)
+        refit = RefitGain(**values["refit"]) if values.get("refit") else None
+        rest = {name: value for name, value in values.items() if name not in (*KINDS, "refit")}
+        return cls(**rest, scores=scores, refit=refit)

@@ -9,10 +9,11 @@ from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, scores
+from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, refit_gain, scores
 from galaxy_edge.benchmarks.accuracy.records.classification import Scores, StudyResult
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
-from galaxy_edge.training.run import RunError, write_json
+from galaxy_edge.training.classifier.last_layer import TRAINED_LAYER, save_trained_layer
+from galaxy_edge.training.run import RunError, RunFolder, write_json
 from helpers.paths import ROOT
 
 RESULTS = ROOT / "training" / "results"
@@ -109,6 +110,8 @@ def test_damaged_result_is_named(content, tmp_path):
     ({"parameters": "many"}, "'parameters' is 'many'"), ({"images": True}, "'images' is True"),
     ({"float": {**result("small", 1, 0.7)["float"], "recall": {"smooth_round": "x"}}}, "'recall.smooth_round' is 'x'"),
     ({"weights": {"a": 1}}, "'weights' is {'a': 1}"),
+    ({"refit": {"before": "0.5", "after": 0.6, "low": 0.0, "high": 0.1}}, "'refit' is RefitGain"),
+    ({"refit": {"before": 0.5}}, "missing 3 required keyword-only arguments"),
 ])  # fmt: skip
 def test_values_of_another_type_are_named(tmp_path, change, message):
     """They would be a traceback where the page is written."""
@@ -126,6 +129,45 @@ def test_a_class_without_test_images_and_an_error_not_recorded_are_empty_cells(t
     whole, recall, *_ = (line for line in page(tmp_path).splitlines() if line.startswith(f"| {TITLES['small']} |"))
     assert [cell.strip() for cell in whole.split("|")][5:7] == ["0.030", ""]
     assert [cell.strip() for cell in recall.split("|")][2:4] == ["", "0.50"]
+
+
+def test_the_gain_of_the_refit_has_its_own_table(tmp_path):
+    gain = {"before": 0.7, "after": 0.73, "low": 0.01, "high": 0.05}
+    write_json(tmp_path / "small-seed1.json", result("small", 1, 0.7, refit=gain))
+    write_json(tmp_path / "small-seed2.json", result("small", 2, 0.7))
+    text = page(tmp_path)
+    assert f"| {TITLES['small']} | 1 | 0.700 | 0.730 | +0.030 [+0.010, +0.050] |" in text
+    assert read_results(tmp_path)["small"][0].to_dict()["refit"] == gain
+    (tmp_path / "small-seed1.json").unlink()
+    assert "fitted again" not in page(tmp_path)
+
+
+def test_the_gain_of_the_refit_is_measured_on_the_same_images(tmp_path):
+    """The layer before names one of four images right, the layer after all of them."""
+    keras = pytest.importorskip("keras")
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    labels = np.array([0, 1, 2, 2])
+    images = np.broadcast_to(colours[labels][:, None, None], (4, 32, 32, 3))
+    dataset = GalaxyDataset(
+        CLASSES[:3], labels, ("",) * 4, tuple("abcd"), ("one",) * 4,
+        tuple(lambda image=image: (image, None) for image in images), 0.3,
+    )  # fmt: skip
+    pixels = keras.Input((32, 32, 3))
+    model = keras.Model(pixels, keras.layers.Dense(3, name="logits")(keras.layers.GlobalAveragePooling2D()(pixels)))
+    run = RunFolder(tmp_path / "run", "classify", {"seed": 1}, {"hash": "0"}, resume=False)
+    model.get_layer("logits").set_weights([np.eye(3)[:, [0, 2, 1]], np.zeros(3)])
+    save_trained_layer(model, run.folder)
+    model.get_layer("logits").set_weights([np.eye(3), np.zeros(3)])
+    model.save(run.folder / "model.keras")
+    run.finish({"input": {"width": 32, "height": 32}, "decode": {"temperature": 1.0}}, {})
+    gain = refit_gain(run.folder, dataset)
+    assert (gain.before, gain.after) == (
+        pytest.approx(1 / 3),
+        1.0,
+    ) and gain.low <= gain.after - gain.before <= gain.high
+    (run.folder / TRAINED_LAYER).write_bytes(b"PK")
+    with pytest.raises(RunError, match=f"{TRAINED_LAYER} cannot be read"):
+        refit_gain(run.folder, dataset)
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):

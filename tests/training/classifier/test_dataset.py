@@ -3,6 +3,7 @@
 Invalid ones are refused with the reason.
 """
 
+import csv
 from dataclasses import replace
 
 import cv2
@@ -13,9 +14,11 @@ from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.preprocess import crop, resize
 from galaxy_edge.training.classifier.dataset_files import DECALS, RELEASES, load_dataset
+from galaxy_edge.training.data.catalogues import VOTE_COLUMNS
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.read_set import read_set
 from helpers.labelled_sets import make_labelled
+from helpers.two_sources import write_two_sources
 
 
 def write_hdf5(path, side=69, count=40, **more):
@@ -172,3 +175,40 @@ def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
     ]
     assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()
     assert replace(dataset, groups=("",) * len(dataset)).targets()[3].all()  # all, where not even that is known
+
+
+def test_votes_replace_class_and_group_where_they_are_asked_for(tmp_path):
+    dataset = load_dataset(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
+    dataset = replace(dataset, labels=np.full(len(dataset), -1), groups=("",) * len(dataset))
+    votes = np.zeros((len(dataset), 3), np.float32)
+    votes[1] = 0.5, 0.2, 0.3
+    voted = replace(dataset, votes=votes)
+    assert voted.informative.tolist() == [1] and not len(dataset.informative)
+    assert voted.targets().all() and np.array_equal(voted.targets(by_votes=True)[1], votes[1])
+    assert np.array_equal(np.delete(voted.targets(by_votes=True), 1, axis=0), np.delete(dataset.targets(), 1, axis=0))
+    assert voted.take([2, 1]).voted.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("source", "votes", "allowed"),
+    [
+        ("folder_gt70pct_votes", "", {"smooth_cigar", "edge_on_rounded_bulge", "edge_on_no_bulge"}),
+        ("gz2_weighted_votes", "0", {"edge_on_rounded_bulge", "edge_on_no_bulge"}),
+        ("", "", {"edge_on_rounded_bulge", "edge_on_no_bulge"}),
+    ],
+)
+def test_galaxies_of_edge_on_folders_may_be_cigars(tmp_path, source, votes, allowed):
+    """Galaxy Zoo 2 calls many galaxies of these folders cigar-shaped."""
+    root = write_two_sources(tmp_path)
+    table = root / "gz" / "index.csv"
+    with table.open(newline="") as stream:
+        rows = [row | {"label_source": source} | dict.fromkeys(VOTE_COLUMNS, votes) for row in csv.DictReader(stream)]
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    dataset = load_dataset(root, unnamed=True)
+    unnamed = np.flatnonzero(dataset.labels < 0)
+    assert len(unnamed) == 12
+    for row in dataset.targets()[unnamed]:
+        assert {name for name, is_allowed in zip(dataset.classes, row, strict=True) if is_allowed} == allowed

@@ -117,6 +117,15 @@ def test_predictions_are_averaged_softened_and_restricted_to_the_group(tmp_path)
         assert found[row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
 
 
+def test_a_teacher_is_not_restricted_where_votes_are_divided(tmp_path):
+    write_teacher(tmp_path / "1", 1)
+    galaxies = make_dataset([0], ["edge_on", "edge_on"])
+    votes = np.zeros((3, 9), np.float32)
+    votes[1, CLASSES.index("smooth_cigar")] = votes[1, CLASSES.index("edge_on_no_bulge")] = 0.5
+    found = average_soft_targets(load(tmp_path / "1"), replace(galaxies, votes=votes), SPLIT)
+    assert (found[1] > 0).all() and (found[2] > 0).sum() == 2
+
+
 def test_progress_names_the_teacher(tmp_path):
     for name in ("one", "two"):
         write_teacher(tmp_path / name, 1)

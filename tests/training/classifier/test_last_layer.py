@@ -1,5 +1,7 @@
 """The last layer is fitted to the classes, and is kept where that is no better."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,12 @@ def coloured(count, seed, labels=None):
     return np.clip(COLOURS[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
 
 
+def weighted(count, seed, labels=None):
+    return *coloured(count, seed, labels), np.ones(count, np.float32)
+
+
 def test_boundaries_are_fitted_to_the_classes(network):
-    training, validation, unseen = coloured(200, 1), coloured(80, 2), coloured(80, 3)
+    training, validation, unseen = weighted(200, 1), coloured(80, 2), coloured(80, 3)
     before = np.mean(predict(network, unseen[0]).argmax(axis=1) == unseen[1])
     found = refit_last_layer(network, training, [validation])
     after = np.mean(predict(network, unseen[0]).argmax(axis=1) == unseen[1])
@@ -39,25 +45,44 @@ def test_boundaries_are_fitted_to_the_classes(network):
 
 
 def test_a_layer_that_is_better_on_validation_is_kept(network):
-    images, labels = coloured(200, 1)
-    refit_last_layer(network, (images, labels), [coloured(80, 2)])
+    images, labels, weights = weighted(200, 1)
+    refit_last_layer(network, (images, labels, weights), [coloured(80, 2)])
     before = network.get_layer("logits").get_weights()
-    wrong = refit_last_layer(network, (images, (labels + 1) % 4), [coloured(80, 2)])
+    wrong = refit_last_layer(network, (images, (labels + 1) % 4, weights), [coloured(80, 2)])
     assert wrong["strength"] is None
     for kept, weights in zip(network.get_layer("logits").get_weights(), before, strict=True):
         assert np.array_equal(kept, weights)
 
 
 def test_a_class_without_images_keeps_the_trained_layer(network):
-    images, labels = coloured(60, 1, np.arange(60) % 3)
-    assert refit_last_layer(network, (images, labels), [coloured(40, 2)])["strength"] is None
+    training = weighted(60, 1, np.arange(60) % 3)
+    assert refit_last_layer(network, training, [coloured(40, 2)])["strength"] is None
 
 
 def test_images_with_a_class_are_shown_in_two_turns_and_on_request_as_on_other_telescopes():
     size, named = 48, len(TRAIN.labelled)
-    images, labels = training_inputs(TRAIN, size, seed=1, telescopes=False)
+    images, labels, weights = training_inputs(TRAIN, size, seed=1, telescopes=False, by_votes=True)
+    assert (weights == 1).all(), "without votes"
     assert images.shape == (2 * named, size, size, 3) and images.dtype == np.uint8 and labels.min() >= 0
     assert np.array_equal(images[named:], np.rot90(images[:named], axes=(1, 2)))
-    more, again = (training_inputs(TRAIN, size, seed=1, telescopes=True) for _ in range(2))
+    more, again = (training_inputs(TRAIN, size, seed=1, telescopes=True, by_votes=False) for _ in range(2))
     assert len(more[0]) == 3 * named and np.array_equal(more[0], again[0])
     assert np.array_equal(more[1], np.tile(TRAIN.labels[TRAIN.labelled], 3))
+
+
+def test_images_count_by_the_share_of_votes_for_their_class():
+    named = TRAIN.labelled
+    votes = np.zeros((len(TRAIN), len(TRAIN.classes)), np.float32)
+    votes[named[0], TRAIN.labels[named[0]]], votes[named[0], (TRAIN.labels[named[0]] + 1) % 9] = 0.6, 0.4
+    dataset = replace(TRAIN, votes=votes)
+    weights = training_inputs(dataset, 48, 1, telescopes=False, by_votes=True)[2].reshape(2, -1)
+    assert np.allclose(weights[:, 0], 0.6) and (weights[:, 1:] == 1).all()
+    assert (training_inputs(dataset, 48, 1, telescopes=False, by_votes=False)[2] == 1).all()
+
+
+def test_images_of_no_weight_do_not_move_the_boundaries(network):
+    images, labels, weights = weighted(200, 1)
+    wrong, validation = (labels + 1) % 4, coloured(80, 2)
+    more = np.concatenate([images, images]), np.concatenate([labels, wrong]), np.concatenate([weights, 0 * weights])
+    refit_last_layer(network, more, [validation])
+    assert np.mean(predict(network, validation[0]).argmax(axis=1) == validation[1]) > 0.95

@@ -43,11 +43,15 @@ def batch_of(seed, size, count=8, **changes):
 
 SOFT = np.random.default_rng(2).dirichlet(np.ones(9), 8).astype(np.float32)
 GROUPS = np.stack([np.isin(np.arange(9), chosen) for chosen in ([0], [6, 7, 8], [1, 2, 3], [4], [4, 5], [8], [1], [2])])
+VOTES = np.random.default_rng(3).dirichlet(np.full(9, 0.3), 8).astype(np.float32)
+VOTES[0] = np.eye(9)[4]  # unanimous: the same as a class
 LOSSES = {
     "plain": ({}, 0.0),
     "smoothing": ({}, 0.1),
     "class weights": ({"weights": np.linspace(0.2, 3, 8, dtype=np.float32)}, 0.0),
     "coarse groups": ({"targets": GROUPS.astype(np.float32)}, 0.05),
+    "votes": ({"targets": VOTES}, 0.0),
+    "votes of some": ({"targets": np.where(np.arange(8)[:, None] % 2, VOTES, GROUPS).astype(np.float32)}, 0.05),
     "mixup": ({"share": np.linspace(0, 1, 8, dtype=np.float32) ** 2}, 0.0),
     "teacher": ({"soft": SOFT}, 0.0),
     "teacher of some": ({"soft": SOFT * (np.arange(8, dtype=np.float32) % 2)[:, None]}, 0.0),
@@ -66,7 +70,10 @@ def slow_loss(network, batch, smoothing):
         chances = softmax(np.asarray(network(mixed[None], training=False), np.float64))[0]
         fits = []
         for label_index in (index, last - index):
-            label_fit = np.log(chances[batch.targets[label_index] > 0].sum()) * batch.weights[label_index]
+            targets = batch.targets[label_index]
+            votes = (targets * np.log(chances)).sum()
+            label_fit = votes if np.isclose(targets.sum(), 1) else np.log(chances[targets > 0].sum())
+            label_fit *= batch.weights[label_index]
             taught = TEACHER_SHARE if batch.soft[label_index].any() else 0.0
             fits.append((1 - taught) * label_fit + taught * (batch.soft[label_index] * np.log(chances)).sum())
         fit = share * fits[0] + (1 - share) * fits[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.data.catalogues import detect_layout
+from galaxy_edge.training.data.catalogues import class_votes, detect_layout
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.splits import data_hash, in_share
 from galaxy_edge.training.formats.read_set import read_set
@@ -132,7 +132,7 @@ def test_gz_label_without_votes_is_kept(tmp_path):
 
 @pytest.mark.parametrize(("g10", "label"), [("nan", -1), ("", -1), ("2.0", 2), ("5", -1)])
 def test_classes_as_a_column_of_floating_point_numbers(tmp_path, g10, label):
-    """Programs that keep a column with empty cells as floating point write 2.0 and nan."""
+    """Programs write 2.0 and nan where a column has empty cells."""
     gz(tmp_path, g10=g10)
     assert read_set(tmp_path)[0].label == label
 
@@ -151,6 +151,30 @@ def test_gz_cell_that_cannot_be_read_is_quoted(tmp_path, changes, message):
     gz(tmp_path, **changes)
     with pytest.raises(DataError, match=message):
         read_set(tmp_path)
+
+
+def shares(*votes):
+    return {f"p{g10}": str(share) for g10, share in enumerate(votes)}
+
+
+def test_votes_are_shares_of_the_nine_classes():
+    """Class 5 is none of them, and not all votes are for a class."""
+    votes = class_votes(shares(0.2, 0, 0, 0.4, 0, 0.1, 0.2, 0, 0, 0))
+    assert votes.dtype == np.float32 and votes.sum() == pytest.approx(1)
+    assert votes.tolist() == pytest.approx([0.25, 0, 0, 0.5, 0, 0.25, 0, 0, 0])
+
+
+@pytest.mark.parametrize("row", [{}, shares(0.4, *[0] * 9), shares(0.9, *[""] * 9), {"p0": "1"}])
+def test_a_row_without_votes_or_with_most_of_them_for_other_things_has_none(row):
+    assert not class_votes(row).any()
+
+
+@pytest.mark.parametrize(
+    ("share", "message"), [("most", "not a number"), ("1.5", "not a share"), ("-1", "not a share")]
+)
+def test_a_vote_that_is_not_a_share_is_named(share, message):
+    with pytest.raises(DataError, match=f"a.png: p3 is '{share}', {message}"):
+        class_votes(shares(0.5, 0, 0, share, *[0] * 6) | {"file": "a.png"})
 
 
 @pytest.mark.parametrize("changes", [{"ubox_flag": "old_range"}, {"box_flag": "off_centre"}])

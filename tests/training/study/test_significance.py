@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training.study.significance import METRICS, class_scores, compare, macro_scores, roc_curve
+from galaxy_edge.training.study.significance import (
+    METRICS,
+    class_scores,
+    compare,
+    macro_scores,
+    roc_curve,
+)
 
 pytest.importorskip("scipy")
 
