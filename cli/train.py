@@ -53,6 +53,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
 @click.option("--network", type=FILE, help="The picked.json of a search: train its network.")
 @click.option("--width", type=float, help="Channel multiplier of the recipe mobilenet.")
+@click.option("--votes", is_flag=True, help="Train on the shares of votes of Galaxy Zoo 2, where there are any.")
 def train_classifier(
     data: Path,
     out: Path,
@@ -67,6 +68,7 @@ def train_classifier(
     weights: str | None,
     network: Path | None,
     width: float | None,
+    votes: bool,
     keep_boxy: bool,
 ) -> None:
     """Train a classifier of galaxy morphology.
@@ -89,8 +91,7 @@ def train_classifier(
         chosen = with_network(chosen, network)
     if width is not None:
         chosen = with_width(chosen, width)
-    if epochs:
-        chosen = replace(chosen, epochs=epochs)
+    chosen = replace(chosen, votes=votes, epochs=epochs or chosen.epochs)
     initial = weights_of(weights, chosen)
     show_training(
         lambda report: train(

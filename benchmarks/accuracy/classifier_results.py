@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from .records.classification import RefitGain, Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
 from .records.reading import read_result
 
-RECIPE_KEYS = ("network", "balance", "views", "epochs", "votes")
+RECIPE_KEYS = ("network", "balance", "views", "epochs")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
 
 
@@ -168,7 +169,7 @@ def evaluate_on_test(
         seed=records[0].settings["seed"],
         split=records[0].data["split"]["hash"],
         images=len(test),
-        recipes=[{key: record.settings[key] for key in RECIPE_KEYS if key in record.settings} for record in records],
+        recipes=[_recipe(record.settings) for record in records],
         weights=list(weights),
         temperature=temperature,
         parameters=sum(record.model["parameters"] for record in records),
@@ -180,6 +181,12 @@ def evaluate_on_test(
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())
     return result
+
+
+def _recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run that a result keeps."""
+    votes = {"votes": True} if settings.get("votes") else {}  # as in results before there was this setting
+    return {key: settings[key] for key in RECIPE_KEYS} | votes
 
 
 def refit_gain(run: Path, dataset: GalaxyDataset) -> RefitGain:

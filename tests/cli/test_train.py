@@ -97,3 +97,18 @@ def test_the_help_names_every_kind_of_scene_with_its_usual_share():
 
     shown = " ".join(CliRunner().invoke(cli, ["train", "detector", "--help"]).output.split())
     assert [kind for kind, share in MIXTURE.items() if f"{kind} {share:.2f}" not in shown] == []
+
+
+@pytest.mark.parametrize(("options", "votes", "epochs"), [([], False, 180), (["--votes", "--epochs", "3"], True, 3)])
+def test_votes_are_trained_on_only_if_asked_for(tmp_path, monkeypatch, options, votes, epochs):
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    reached = []
+
+    def train(data, out, recipe, **others):
+        reached.append(recipe)
+        raise TrainingReached
+
+    monkeypatch.setattr("galaxy_edge.training.study.runs.train", train)
+    arguments = ["train", "classifier", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *options]
+    CliRunner().invoke(cli, arguments)
+    assert [(recipe.votes, recipe.epochs) for recipe in reached] == [(votes, epochs)]

@@ -99,6 +99,8 @@ def fit(
     if len(found := np.unique(train.labels[train.labelled])) < 2:
         only = class_label(found[0], train.classes)
         raise DataError(f"all training images are of {only}: a classifier needs at least two classes")
+    if recipe.votes and not train.voted.any():
+        raise DataError("no training image has shares of votes (columns p0 to p9 of Galaxy Zoo 2): leave --votes out")
     set_threads(threads)
     data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
     settings = {**recipe.to_dict(), "seed": seed, "threads": threads, "taught": soft is not None}

@@ -102,7 +102,7 @@ class Recipe:
     views: str = "sky"
     balance: str = "root"
     attributes: float = 1.0
-    votes: bool = True
+    votes: bool = False
     unnamed: bool = True
     epochs: int = 180
     batch: int = 64
@@ -159,7 +159,6 @@ REPORT = Recipe(
     views="report",
     balance="partial",
     attributes=0.0,
-    votes=False,
     unnamed=False,
     epochs=60,
     batch=64,

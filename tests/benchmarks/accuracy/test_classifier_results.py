@@ -87,6 +87,7 @@ RECIPE = {"network": "scratch", "balance": "partial", "views": "report", "epochs
         ({"split": "y"}, r"seed2\.json is of another split than .*seed1\.json"),
         ({"recipes": [RECIPE | {"epochs": 60}]}, r"seed2\.json is of another recipe than 'scratch' of seed 1"),
         ({"recipes": [RECIPE | {"balance": "weights"}]}, "another recipe"),
+        ({"recipes": [RECIPE | {"votes": True}]}, "another recipe"),
         ({"split": "", "name": ""}, "another split"),
     ],
 )

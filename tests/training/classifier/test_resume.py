@@ -123,6 +123,7 @@ def test_a_student_is_not_resumed_with_another_teacher(tmp_path):
 @pytest.mark.parametrize(("recipe", "train", "weights", "error", "message"), [
     (RECIPES["vgg_features"], TRAIN, "nosuch.h5", WeightsError, "nosuch.h5"),
     (RECIPES["scratch"], TRAIN.take(np.arange(8)), None, DataError, "no training image of class 'spiral_loose'"),
+    (replace(TINY, votes=True), TRAIN, None, DataError, "no training image has shares of votes"),
     (TINY, TRAIN.take([0, 9, 18]), None, DataError, "all training images are of class 'disk_no_spiral'"),
 ])  # fmt: skip
 def test_a_training_that_cannot_start_leaves_no_folder(recipe, train, weights, error, message, tmp_path):
