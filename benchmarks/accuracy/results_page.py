@@ -34,7 +34,6 @@ TITLES = {
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "nano": "ours, nano",
     "nano_votes": "ours, nano, with shares of votes (not shipped)",
-    "nano_again": "ours, nano, trained again, cigars allowed in folders of edge-on galaxies (not shipped)",
     "base": "ours, larger (not shipped)",
 }
 HEAD = """# Results: classifiers, then detectors
