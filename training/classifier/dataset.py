@@ -35,8 +35,8 @@ class GalaxyDataset:
         margin: total share of a box's longer side that is added, as in `models.preprocess.crop`.
         credits: sources to be credited.
         attributes: (N, A) float32 in 0..1, NaN where not known, see `attributes`; None if no image has any.
-        votes: (N, C) float32 shares of votes for each class, rows adding up to 1, or 0 where there are none; None if no
-            image has any.
+        votes: (N, C) float32 shares of votes for each class, rows adding up to 1, or 0 where there are none; None if
+            they were not read.
     """
 
     classes: tuple[str, ...]

@@ -51,7 +51,9 @@ RELEASES = {
 """Number of images of a release -> its name and the SHA-256 of its file, as its authors publish them."""
 
 
-def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> GalaxyDataset:
+def load_dataset(
+    path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False, votes: bool = False
+) -> GalaxyDataset:
     """Load labelled galaxies.
 
     Args:
@@ -59,6 +61,7 @@ def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnam
         margin: see `GalaxyDataset`.
         keep_boxy: keep class 5 of Galaxy10 SDSS (17 images), which is excluded by default as in the report.
         unnamed: also take images of labelled sets without a class: those with a coarse group, or without any label.
+        votes: also read the shares of votes of labelled sets.
 
     Raises:
         DataError: the path is none of these, is damaged, or has labels out of range.
@@ -73,7 +76,7 @@ def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnam
             return _read_folders(path, margin)
         if files := sorted((*path.glob("*.h5"), *path.glob("*.hdf5"))):
             raise DataError(f"{path} is a folder: name the Galaxy10 file in it, --data {files[0]}")
-    return _read_sets(path, margin, unnamed)
+    return _read_sets(path, margin, unnamed, votes)
 
 
 def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> GalaxyDataset:
@@ -207,7 +210,7 @@ def _file_reader(path: Path) -> ImageReader:
     return read
 
 
-def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
+def _read_sets(path: Path, margin: float, unnamed: bool, votes: bool) -> GalaxyDataset:
     """Read labelled sets, whose classes are the nine of Galaxy10."""
     samples = list(read_set(path))
     galaxy_sets = {sample.set for sample in samples if sample.label >= 0}
@@ -231,7 +234,7 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
         margin,
         (*(CREDITS[name] for name in sorted(set(sources)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
         np.stack([read_attributes(sample.row) for sample in used]),
-        np.stack([class_votes(sample.row) for sample in used]),
+        np.stack([class_votes(sample.row) for sample in used]) if votes else None,
     )
 
 

@@ -53,7 +53,8 @@ def train(
         start: bundle of an exported network of the recipe to continue from, whose predictions are soft targets too.
         keep_boxy: see `dataset_files.load_dataset`.
     """
-    parts = split_dataset(load_dataset(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
+    dataset = load_dataset(data, recipe.margin, keep_boxy, unnamed=True, votes=recipe.votes)
+    parts = split_dataset(dataset, split_seed)
     return fit_parts(
         recipe,
         parts,

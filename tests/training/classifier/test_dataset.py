@@ -212,3 +212,19 @@ def test_galaxies_of_edge_on_folders_may_be_cigars(tmp_path, source, votes, allo
     assert len(unnamed) == 12
     for row in dataset.targets()[unnamed]:
         assert {name for name, is_allowed in zip(dataset.classes, row, strict=True) if is_allowed} == allowed
+
+
+def test_votes_are_read_only_where_they_are_asked_for(tmp_path):
+    """Without them, an image of which nothing else is known teaches nothing."""
+    root = write_two_sources(tmp_path, unknown=5)
+    table = root / "gz" / "index.csv"
+    with table.open(newline="") as stream:
+        rows = [row | dict.fromkeys(VOTE_COLUMNS, "0.1") for row in csv.DictReader(stream)]
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    without, voted = (load_dataset(root, unnamed=True, votes=votes) for votes in (False, True))
+    assert without.votes is None and len(without.informative) == len(without) - 5
+    assert voted.voted.sum() == len(rows) and len(voted.informative) == len(voted) == len(without)
+    assert np.allclose(voted.targets(by_votes=True)[voted.voted], 1 / 9)

@@ -15,6 +15,7 @@ keras = pytest.importorskip("keras")
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
+from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.run import RunError, read_record, write_json
 from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, train
@@ -159,3 +160,14 @@ def test_data_set_without_classes_is_rejected(tmp_path):
     with pytest.raises(DataError, match="0 validation images have a class"):
         train(data, tmp_path / "run", replace(PLAIN, unnamed=True, balance="root"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("votes", [False, True])
+def test_votes_are_read_if_the_recipe_wants_them(tmp_path, monkeypatch, votes):
+    def load(data, margin, keep_boxy, *, unnamed, votes):
+        raise StopIteration(votes)
+
+    monkeypatch.setattr("galaxy_edge.training.study.runs.load_dataset", load)
+    with pytest.raises(StopIteration) as stopped:
+        train(tmp_path, tmp_path / "run", replace(RECIPES["nano"], votes=votes))
+    assert stopped.value.value is votes
