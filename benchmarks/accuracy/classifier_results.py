@@ -152,10 +152,13 @@ def evaluate_on_test(
     plausible = expert_intervals(data)
     _check_same_split(runs, records)
     measured: dict[str, Scores] = {}
+    refit: RefitGain | None = None
     for kind, change in (("float", None), ("float_levelled", _normalise_levels)):
         total = np.zeros((len(test), len(test.classes)))
         for weight, run in zip(weights, runs, strict=True):
             total += weight * probabilities_of(run, test, change)
+        if kind == "float" and len(runs) == 1 and (runs[0] / TRAINED_LAYER).is_file():
+            refit = refit_gain(runs[0], test, total)
         measured[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
     if bundle:
         exported = Bundle.load(bundle, "classify")
@@ -176,7 +179,7 @@ def evaluate_on_test(
         macs=sum(record.model["macs"] for record in records),
         scores=measured,
         int8_bytes=(bundle / "int8.tflite").stat().st_size if bundle else None,
-        refit=refit_gain(runs[0], test) if len(runs) == 1 and (runs[0] / TRAINED_LAYER).is_file() else None,
+        refit=refit,
     )
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())
@@ -189,15 +192,18 @@ def _recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in RECIPE_KEYS} | votes
 
 
-def refit_gain(run: Path, dataset: GalaxyDataset) -> RefitGain:
+def refit_gain(run: Path, dataset: GalaxyDataset, refitted: np.ndarray) -> RefitGain:
     """Measure what the refit of a run's last layer changed.
+
+    Args:
+        refitted: probabilities (N, C) of the run's network.
 
     Raises:
         RunError: the layer before the refit cannot be read.
     """
     labels, classes = dataset.labels, len(dataset.classes)
     before = probabilities_of(run, dataset, before_refit=True).argmax(axis=1)
-    after = probabilities_of(run, dataset).argmax(axis=1)
+    after = refitted.argmax(axis=1)
     _, low, high = macro_f1_difference(before, after, labels, classes)
     first, second = (float(class_rates(found, labels, classes)[2].mean()) for found in (before, after))
     return RefitGain(before=first, after=second, low=low, high=high)

@@ -29,7 +29,10 @@ def comparison_table(found: dict[str, Any]) -> str:
     """
     budget, rows = found["about"]["budget"], found["rows"]
     scenes, hours = budget["scenes"], budget["core_hours"]
-    limit = f"{scenes:,} scenes" if scenes is not None else f"{hours:g} core-hours"
+    limit = f"{scenes:,} scenes each" if scenes is not None else f"{hours:g} core-hours each"
+    longest = max((used for row in rows for used in row["core_hours"]), default=0.0)
+    if hours is not None and longest > hours:  # an epoch may take longer than the one that was measured
+        limit += f" by the speed measured first (the longest took {longest:.2f})"
     ended, runs = sum(row["ended_by_limit"] for row in rows), sum(len(row["seeds"]) for row in rows)
     ends = f"The limit ended {ended} of the {runs} runs, which were not trained until convergence."
     if not ended:
@@ -45,7 +48,7 @@ def comparison_table(found: dict[str, Any]) -> str:
             "would differ is not known."
         )
     about = (
-        f"From random weights, at most {limit} each, as float32. {ends} {measured} Precision and recall are those at "
+        f"From random weights, at most {limit}, as float32. {ends} {measured} Precision and recall are those at "
         "the network's own threshold, which is chosen on one half of the frames (the best F1 with a precision of at "
         "least 0.9 and few false detections in frames without galaxies) and measured on the other half. Core-hours are "
         "processor time of the training."

@@ -14,6 +14,7 @@ from galaxy_edge.benchmarks.accuracy.records.classification import Scores, Study
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.last_layer import TRAINED_LAYER, save_trained_layer
 from galaxy_edge.training.run import RunError, RunFolder, write_json
+from galaxy_edge.training.study.runs import probabilities_of
 from helpers.paths import ROOT
 
 RESULTS = ROOT / "training" / "results"
@@ -161,14 +162,14 @@ def test_the_gain_of_the_refit_is_measured_on_the_same_images(tmp_path):
     model.get_layer("logits").set_weights([np.eye(3), np.zeros(3)])
     model.save(run.folder / "model.keras")
     run.finish({"input": {"width": 32, "height": 32}, "decode": {"temperature": 1.0}}, {})
-    gain = refit_gain(run.folder, dataset)
+    gain = refit_gain(run.folder, dataset, probabilities_of(run.folder, dataset))
     assert (gain.before, gain.after) == (
         pytest.approx(1 / 3),
         1.0,
     ) and gain.low <= gain.after - gain.before <= gain.high
     (run.folder / TRAINED_LAYER).write_bytes(b"PK")
     with pytest.raises(RunError, match=f"{TRAINED_LAYER} cannot be read"):
-        refit_gain(run.folder, dataset)
+        refit_gain(run.folder, dataset, np.eye(3))
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):

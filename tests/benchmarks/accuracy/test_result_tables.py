@@ -9,6 +9,7 @@ pytest.importorskip("tensorflow")  # tables are saved where networks are trained
 from galaxy_edge.benchmarks.accuracy.result_tables import TITLES, save_table, saved_tables
 from galaxy_edge.training.classifier.recipe import SCRATCH
 from galaxy_edge.training.run import RunError
+from galaxy_edge.training.study.detector_table import comparison_table
 
 NETWORK = {
     "size": 60, "stem_channels": 16, "stem_kernel": 3, "stem_stride": 2, "pooling": "average", "dense": 0, "dropout": 0.2,
@@ -93,6 +94,18 @@ COMMANDS = {
     "detectors-scenes": "study compare-detectors --scenes",
     "detectors-hours": "study compare-detectors --core-hours",
 }
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (0.02, "at most 0.02 core-hours each, as float32"),
+        (0.01, "at most 0.01 core-hours each by the speed measured first (the longest took 0.02), as float32"),
+    ],
+)
+def test_a_run_over_its_core_hours_is_said(limit, said):
+    about = {"budget": {"scenes": None, "core_hours": limit}}
+    assert said in comparison_table(COMPARISON | {"about": about})
 
 
 @pytest.mark.parametrize("name", FOUND)
