@@ -42,15 +42,20 @@ def evaluate(
 ) -> None:
     """Evaluate finished RUNS on the test part and save the result as NAME.
 
-    Several runs are evaluated together, by their averaged probabilities.
+    Several runs are evaluated together, by their averaged probabilities; the temperature of the average is fitted on
+    their validation part.
     """
     require_extra("tensorflow", "train")
     from ..benchmarks.accuracy.classifier_results import evaluate_on_test
-    from ..training.study.ensembles import parse_shares, read_ensemble
+    from ..training.study.ensembles import ensemble_temperature, parse_shares, read_ensemble
 
     if shares and ensemble:
         raise click.UsageError("--shares and --ensemble both give the weights of RUNS: give one of them")
-    weights, temperature = (parse_shares(shares, len(runs)), 1.0) if shares else read_ensemble(ensemble, runs)
+    if ensemble:
+        weights, temperature = read_ensemble(ensemble, runs)
+    else:
+        weights = parse_shares(shares, len(runs)) if shares else [1 / len(runs)] * len(runs)
+        temperature = ensemble_temperature(runs, weights) if len(runs) > 1 else 1.0
     result = evaluate_on_test(
         name,
         runs,

@@ -19,7 +19,7 @@ DRAWS = 300
 """Number of times that objects are drawn."""
 
 
-def wilson_interval(successes: int, total: int) -> tuple[float, float]:
+def wilson_interval(successes: float, total: float) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
 
     It is 0 to 1 for a total of 0.

@@ -29,7 +29,7 @@ from ...training.study.ensembles import calibrated
 from ...training.study.paired_difference import macro_f1_difference
 from ...training.study.runs import probabilities_of
 from ...training.study.significance import class_rates, class_scores
-from .records.classification import RefitGain, Scores, SourceScores, StudyResult
+from .records.classification import RefitGain, Scores, SourceScores, StudyResult, encode_labels
 from .records.evaluation import ExpertCounts
 from .records.reading import read_result
 
@@ -139,7 +139,7 @@ def evaluate_on_test(
         weights: weights of the runs, with a sum of 1.
         data: see `dataset_files.load_dataset`.
         results: folder for ``NAME-seedN.json``; it is created if missing.
-        temperature: temperature of the average, see `ensembles.read_ensemble`.
+        temperature: temperature of the average, see `ensembles.ensemble_temperature`.
         bundle: bundle of the run, whose int8 variant is evaluated too, by the runtime.
         split_seed: seed of the split.
 
@@ -152,6 +152,7 @@ def evaluate_on_test(
     plausible = expert_intervals(data)
     _check_same_split(runs, records)
     measured: dict[str, Scores] = {}
+    predicted: dict[str, str] = {}
     refit: RefitGain | None = None
     for kind, change in (("float", None), ("float_levelled", _normalise_levels)):
         total = np.zeros((len(test), len(test.classes)))
@@ -159,13 +160,17 @@ def evaluate_on_test(
             total += weight * probabilities_of(run, test, change)
         if kind == "float" and len(runs) == 1 and (runs[0] / TRAINED_LAYER).is_file():
             refit = refit_gain(runs[0], test, total)
+        if kind == "float":
+            predicted[kind] = encode_labels(total.argmax(axis=1))
         measured[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
     if bundle:
         exported = Bundle.load(bundle, "classify")
         _check_bundle(exported, bundle, runs, records[0])
         classifier = Classifier(exported, "int8")
         images = test.images(records[0].model["input"]["width"])
-        measured["int8"] = scores(classifier.doubted_probabilities(images), test, plausible)
+        probabilities = classifier.doubted_probabilities(images)
+        predicted["int8"] = encode_labels(probabilities.argmax(axis=1))
+        measured["int8"] = scores(probabilities, test, plausible)
         measured["int8_levelled"] = scores(classifier.doubted_probabilities(_normalise_levels(images)), test, plausible)
     result = StudyResult(
         name=name,
@@ -180,6 +185,8 @@ def evaluate_on_test(
         scores=measured,
         int8_bytes=(bundle / "int8.tflite").stat().st_size if bundle else None,
         refit=refit,
+        labels=encode_labels(test.labels),
+        predicted=predicted,
     )
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result.seed}.json", result.to_dict())

@@ -43,7 +43,7 @@ def raw_readme_lines(results: Path) -> list[str]:
     if night:
         lines += [
             "Raw exposures of a smart telescope with known targets, alone and stacked (`galaxy-edge eval night`). "
-            f"{_limits(night)} The skies of the first frames of this night were used in training.",
+            f"{_limits(night)}",
             "",
             *markdown_table(NIGHT_COLUMNS, night_rows(night.depths)),
             "",
@@ -58,8 +58,9 @@ def _limits(night: NightResult) -> str:
     names = sorted({name for depth in night.depths for name in depth.galaxies})
     return (
         "The detector is that of raw frames, `galaxy-detector-raw`, not that of the tables above. The frames are of "
-        f"one folder, with {', '.join(names) or 'no galaxy'}: an example, not a measure for other nights. Stacks "
-        "overlap, so that they have no interval."
+        f"one folder, with {', '.join(names) or 'no galaxy'}: an example, not a measure for other nights or galaxies. "
+        "The interval is that of more exposures of this one. Stacks overlap, so that they have no interval. The skies "
+        "of the first frames of this night were used in training."
     )
 
 

@@ -28,7 +28,7 @@ from .records.saved import DetectorRow, SavedMetrics
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 SUMMARY = "<!-- summary: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /summary -->"
 BENCHMARKS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-SUMMARY_ROWS = ("lco_messier", "deepsky_frames", "sdss_starfields", "gz_frames")
+SUMMARY_ROWS = ("lco_messier", "deepsky_frames", "composed", "sdss_starfields", "gz_frames")
 """Situations of the short table: frames of amateurs' telescopes first."""
 README = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).parents[2] / "training" / "results"
@@ -37,8 +37,11 @@ TEST = RESULTS / "telescopes-seed1.json"
 COMPARED = (
     "We chose between versions of the networks by these frames (a development set), so the figures may be slightly too "
     "good. LCO frames are of the telescopes of Las Cumbres Observatory; three quarters of their galaxies also occur, "
-    "in other images, in the training photographs."
+    "in other images, in the training photographs, and most of the others in EFIGI's training images. In Galaxy Zoo "
+    "frames only the galaxy in the middle has a label: what is found on other objects does not count, right or wrong."
 )
+SEP = ("sep", "sep_tuned")
+"""The baselines of the short table."""
 KEYS = ("accuracy", "macro_f1", "coarse_accuracy")
 
 
@@ -85,7 +88,10 @@ def _detector_lines(bundle: Bundle) -> list[str]:
 def _about_threshold(row: DetectorRow) -> str:
     if row.chosen_on == "half":
         precision = f", for a precision of at least {row.min_precision:g}" if row.min_precision else ""
-        return f"It was chosen on other frames than these{precision} (composed scenes: on earlier draws of them)"
+        return (
+            f"It was chosen on other frames than these{precision} (composed scenes: on earlier draws of them); that "
+            "precision was decided with all of these frames in view"
+        )
     return (
         "An earlier version chose it on all of these frames but LCO's, within limits on false detections, so these "
         "figures may be better than those of other frames"
@@ -130,15 +136,22 @@ def summary() -> str:
     row = next((row for row in saved.detectors if row.bundle == bundle.hash), None)
     if row is None:
         return "The shipped detector has not been measured against all baselines yet.\n"
-    cells = [_summary_cells(name, row.int8[name]) for name in SUMMARY_ROWS if name in row.int8]
+    cells = [
+        _summary_cells(name, row.int8[name], [saved.baselines[baseline].get(name) for baseline in SEP])
+        for name in SUMMARY_ROWS
+        if name in row.int8
+    ]
     head = ["int8, frames never trained on", "galaxies", "found", "right boxes", "false per frame without galaxies"]
+    head += [f"{BASELINES[name]}: found" for name in SEP]
     test = StudyResult.from_dict(json.loads(TEST.read_text(encoding="utf-8"))).scores["int8"]
     accuracy, macro_f1, coarse = (f"{getattr(test, key):.3f}{interval_text(_interval(test, key))}" for key in KEYS)
     least, worst = min((value, name) for name, value in test.recall.items() if value is not None)
     survey = saved.baselines["centre_box"]["gz_frames"]
     text = (
-        f"A box of constant size in the middle finds {survey.recall:.0%} of the galaxies of Galaxy Zoo frames, which "
-        f"are centred on them. The classifier names {accuracy} of {test.images} test images rightly by nine classes "
+        f"A box of constant size in the middle finds {survey.recall:.2f}{interval_text(survey.interval('recall'), 2)} "
+        "of the galaxies of Galaxy Zoo frames, which are centred on them. Right boxes and false detections of SEP, a "
+        "program without a network, are in the [results](training/RESULTS.md#detectors). The classifier names "
+        f"{accuracy} of {test.images} test images rightly by nine classes "
         f"(macro F1 {macro_f1}; least, {least:.2f}{interval_text(test.recall_interval(worst), 2)}, of "
         f"{worst.replace('_', ' ')}), {coarse} by four groups; its probabilities are wrong by {test.ece:.3f} on "
         f"average, and by chance alone it would be {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} "
@@ -148,16 +161,20 @@ def summary() -> str:
     return "\n".join([*markdown_table(head, cells), "", text, ""])
 
 
-def _summary_cells(name: str, metrics: SavedMetrics) -> list[str]:
+def _summary_cells(name: str, metrics: SavedMetrics, sep: Sequence[SavedMetrics | None]) -> list[str]:
     counts = metrics.operating
     boxes = counts.boxes if counts else 0
-    shares = []
-    for key in ("recall", "precision"):
-        value = getattr(metrics, key) if boxes else None
-        shares.append("" if value is None else f"{value:.2f}{interval_text(metrics.interval(key), 2)}")
+    shares = [_share(metrics, key) if boxes else "" for key in ("recall", "precision")]
     rate = metrics.fp_per_frame
     false = f"{rate:.2f}{interval_text(metrics.interval('fp_per_frame'), 2)}" if counts and rate is not None else ""
-    return [SITUATIONS[name], str(boxes or ""), *shares, false]
+    false += f" ({counts.negatives} frames)" if counts and false else ""
+    baselines = [_share(other, "recall") if boxes and other else "" for other in sep]
+    return [SITUATIONS[name], str(boxes or ""), *shares, false, *baselines]
+
+
+def _share(metrics: SavedMetrics, key: str) -> str:
+    value = getattr(metrics, key)
+    return "" if value is None else f"{value:.2f}{interval_text(metrics.interval(key), 2)}"
 
 
 def _pair_of_export(metrics: dict[str, Any]) -> str:

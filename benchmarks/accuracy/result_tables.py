@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...models.classification_metrics import MIN_SUPPORT
-from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.classifier.recipe import SCRATCH
 from ...training.detector.fold_table import fold_table
@@ -27,6 +25,7 @@ from ...training.search.space import Space
 from ...training.study import study_table
 from ...training.study.comparisons import FoldComparison, SourceComparison
 from ...training.study.detector_table import comparison_table
+from ...training.study.source_table import source_table
 
 TITLES = {
     "views": "Augmentation (section 2.3)",
@@ -132,16 +131,26 @@ def _check_rows(
 
 def saved_tables(results: Path) -> list[str]:
     """Return the saved tables as Markdown, in the order of `TITLES`."""
-    lines = []
+    lines, read = list[str](), dict[str, Any]()
     for name, title in TITLES.items():
         path = results / f"table-{name}.json"
         if path.exists():
             try:
-                text = render(name, json.loads(path.read_text(encoding="utf-8"))).strip()
+                read[name] = json.loads(path.read_text(encoding="utf-8"))
+                text = render(name, read[name]).strip() + _repeated(name, read)
             except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
                 raise RunError(f"{path} is damaged ({error}): save the table again") from None
             lines += [f"\n## {title}\n", text]
     return lines
+
+
+def _repeated(name: str, read: dict[str, Any]) -> str:
+    """Say which rows of a comparison of detectors are those of the other comparison too."""
+    if name not in _BUDGETS or not read.keys() >= _BUDGETS.keys():
+        return ""
+    first, second = ({row["name"]: row for row in read[key]["rows"]} for key in _BUDGETS)
+    same = [title for title, row in first.items() if second.get(title) == row]
+    return f"\n\nThe same runs as in the table before: {', '.join(same)}." if same else ""
 
 
 def render(name: str, found: Any) -> str:
@@ -233,34 +242,7 @@ def _report_search(found: dict[str, Any]) -> str:
 
 def _cross(saved: dict[str, Any]) -> str:
     found = SourceComparison.from_dict(saved)
-    names = list(found.coarse_accuracy)
-    lines = [
-        "Accuracy of the coarse group, over the groups that both sources have, on the validation part; one seed.\n"
-    ]
-    accuracies = []
-    for trained, shares in found.coarse_accuracy.items():
-        totals = [sum(found.images[trained][name].values()) for name in names]
-        limits = [
-            wilson_interval(round(shares[name] * total), total) for name, total in zip(names, totals, strict=True)
-        ]
-        cells = [f"{shares[name]:.3f}{interval_text(limit)}" for name, limit in zip(names, limits, strict=True)]
-        accuracies.append((trained, *cells))
-    lines += markdown_table(["trained on", *(f"on {name}" for name in names)], accuracies)
-    lines.append(
-        f"\nRecall of each group of at least {MIN_SUPPORT} images (number of images); the sources define their classes "
-        "slightly differently.\n"
-    )
-    groups = sorted({group for row in found.recall.values() for recall in row.values() for group in recall})
-    recalls = []
-    for trained, row in found.recall.items():
-        for measured, recall in row.items():
-            count = found.images[trained][measured]
-            cells = [
-                f"{recall[group]:.2f} ({count[group]})" if group in recall and count[group] >= MIN_SUPPORT else ""
-                for group in groups
-            ]
-            recalls.append((trained, measured, *cells))
-    return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
+    return source_table(found.recall, found.images)
 
 
 _COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}

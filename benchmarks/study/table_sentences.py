@@ -40,7 +40,7 @@ def _repeated(results: Path) -> float:
 def best(results: Path, name: str, kind: str) -> str:
     """Return a sentence on the best row of a table.
 
-    It says whether that row is shown to be better than the second.
+    It compares its lead with what repeated trainings and seeds change.
     """
     rows = sorted(_rows(results, name), key=lambda row: -row["f1"])
     if len(rows) < 2:
@@ -49,9 +49,10 @@ def best(results: Path, name: str, kind: str) -> str:
     lead, noise = first["f1"] - second["f1"], _repeated(results)
     deviation = max(row.get("f1_sd") or 0.0 for row in rows)
     same = ", as in the report" if first["name"] == REPEATED[name] else ""
-    shown = "more than" if lead > max(noise, deviation) else "not more than"
+    shown = "more" if lead > max(noise, deviation) else "not more"
     return (
-        f"On our images `{first['name']}` is the best {kind}{same}, {lead:.3f} ahead of `{second['name']}`: {shown} "
-        f"chance can explain. One and the same network, trained for more than one of these tables, differs by "
-        f"{noise:.3f} between them, and seeds have a standard deviation of up to {deviation:.3f}."
+        f"On our images the {kind} `{first['name']}` has the highest mean{same}, {lead:.3f} ahead of "
+        f"`{second['name']}`: {shown} than repeated trainings change. One and the same network, trained for more than "
+        f"one of these tables, differs by {noise:.3f} between them, and seeds have a standard deviation of up to "
+        f"{deviation:.3f}. This is a rule of thumb, not a test; the best of {len(rows)} rows is ahead partly by chance."
     )

@@ -101,3 +101,19 @@ def test_a_command_works(folder, line):
     done = how(*arguments, cwd=folder, env=env)
     # The doctor may find a fault of the machine that the tests run on.
     assert done.returncode in ((0, 1) if arguments[0] == "doctor" else (0,)), f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_training_of_the_shipped_detector_is_that_of_its_commands():
+    """The results have its last training only, and refer to this page."""
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    epochs = {}
+    for command in re.findall(r"^galaxy-edge train detector .*", text, re.MULTILINE):
+        words = shlex.split(command)
+        start = words[words.index("--weights") + 1].split("/")[1] if "--weights" in words else None
+        name = words[words.index("--out") + 1].removeprefix("runs/")
+        before = {"base": "base-detector", "small": "small-detector"}.get(start, start)
+        epochs[name] = int(words[words.index("--epochs") + 1]) + epochs.get(before, 0)
+        assert start is None or before in epochs
+    total = epochs["small-detector"]
+    said = f"saw {total} epochs of 1,600 scenes, {total * 1600 / 1e6:.2f} million scenes"
+    assert said in re.sub(r"\s+", " ", text)

@@ -14,7 +14,7 @@ MIN_KEPT = 30
 """Minimum number of images above a threshold for a statement about their accuracy."""
 
 TARGET_ACCURACY = 0.85
-"""Accuracy, proven on validation, of the classes that are reported above the abstention threshold."""
+"""Accuracy, by its lower bound on validation, of the classes that are reported above the abstention threshold."""
 
 CONFIDENCE = 1.6449
 """Standard deviations of a one-sided 95 % bound."""
@@ -97,7 +97,7 @@ def wilson_bound(correct: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return bound
 
 
-def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wanted: float) -> float:
+def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wanted: float, repeats: int = 1) -> float:
     """Return the confidence below which the classifier should abstain.
 
     It is the lowest one at which at least `MIN_KEPT` images are left and Wilson's lower bound of their accuracy
@@ -108,6 +108,8 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
         probabilities: (N, C) 0..1, calibrated, of validation images.
         labels: (N,) true classes.
         accuracy_wanted: 0..1, of the images above the threshold.
+        repeats: number of rows of each galaxy, e.g. views of it. They are alike, so that the bound is that of as many
+            galaxies, not of as many rows.
 
     Returns:
         The threshold: 0 if no abstention is needed; otherwise halfway between the lowest confidence kept and the
@@ -120,14 +122,15 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
     if not 0 <= accuracy_wanted <= 1:
         raise ValueError(f"accuracy_wanted is {accuracy_wanted}; it must lie in 0..1")
     thresholds, kept, correct = _counts_above(probabilities, labels)
+    kept, correct, galaxies = kept / repeats, correct / repeats, len(labels) // repeats
     enough = kept >= MIN_KEPT
     if not enough.any():
-        raise DataError(f"{len(labels)} validation images are too few to choose a threshold: {MIN_KEPT} are needed")
+        raise DataError(f"{galaxies} validation images are too few to choose a threshold: {MIN_KEPT} are needed")
     bounds = wilson_bound(correct, kept)
     meets = enough & (bounds >= accuracy_wanted)
     if not meets.any():
         raise DataError(
-            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation images show; "
+            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {galaxies} validation images show; "
             f"the maximum is {bounds[enough].max():.3g}: train longer, or add images"
         )
     lowest = int(np.argmax(meets))

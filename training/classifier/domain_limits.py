@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...models.classification_metrics import calibration_error
 from ...models.decode import softmax
 from ...models.intervals import wilson_interval
 from ...models.labels import CLASSES, COARSE, coarse_group
@@ -48,7 +49,7 @@ GROUP_LIMITS = tuple(round(0.86 + 0.01 * step, 2) for step in range(14))
 MIN_NAMES = 10
 """Minimum number of sure names above a group's limit."""
 NEVER_SURE = 1.0
-"""Threshold where none can be proven."""
+"""Threshold where none is high enough."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
 
@@ -97,7 +98,7 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
     probabilities = softmax(logits, temperature)
     lowest = math.ceil(highest_doubted(logits.shape[1]) * 1e4 + 1) / 1e4
     try:
-        abstain = max(lowest, round(abstain_threshold(probabilities, labels, TARGET_ACCURACY), 4))
+        abstain = max(lowest, round(abstain_threshold(probabilities, labels, TARGET_ACCURACY, 1 + VIEWS), 4))
     except DataError as error:
         abstain = NEVER_SURE
         logger.warning("no class will be reported as sure: %s", error)
@@ -107,7 +108,8 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
 def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int) -> dict[str, Any]:
     """Cross-check the chosen limits: choose on one half, measure on the other.
 
-    The result, for the run's record, is the precision and coverage of the sure names of images and of views.
+    The result, for the run's record, is the precision and coverage of the sure names of images and of views, and the
+    expected calibration error of the images (``ece``).
 
     Args:
         logits: (N, C), of the `images` validation images and then of `VIEWS` views of each; labels: (N,).
@@ -116,6 +118,7 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
     half = np.array([in_first_half(digest) for digest in ids], bool)
     first = np.concatenate([half, np.repeat(half, VIEWS)])
     rows = {"images": [np.zeros((2, 0), bool)], "views": [np.zeros((2, 0), bool)]}
+    highest, correct = np.zeros(images), np.zeros(images, bool)
     for chosen in (first, ~first):
         if not chosen.any() or chosen.all():
             return {}
@@ -124,9 +127,17 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
         outside = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
         outcome = _sure_and_right(withhold_names(probabilities, outside, CLASSES, abstain), labels[~chosen], abstain)
         is_view = np.flatnonzero(~chosen) >= images
+        others = np.flatnonzero(~chosen)[~is_view]
+        highest[others] = probabilities[~is_view].max(axis=1)
+        correct[others] = probabilities[~is_view].argmax(axis=1) == labels[others]
         rows["images"].append(outcome[:, ~is_view])
         rows["views"].append(outcome[:, is_view])
-    return {name: _precision(*np.concatenate(parts, axis=1)) for name, parts in rows.items()}
+    repeats = {"images": 1, "views": VIEWS}
+    measured: dict[str, Any] = {"ece": calibration_error(highest, correct)}
+    for name, parts in rows.items():
+        sure, right = np.concatenate(parts, axis=1)
+        measured[name] = _precision(sure, right, repeats[name])
+    return measured
 
 
 def choose_groups(probabilities: np.ndarray, labels: np.ndarray, abstain: float) -> dict[str, float]:
@@ -218,14 +229,17 @@ def sure_precision(probabilities: np.ndarray, labels: np.ndarray, abstain: float
     return {"coverage": float(sure.mean()), "precision": float(right[sure].mean()) if sure.any() else 1.0}
 
 
-def _precision(sure: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Return `sure_precision` with its number of images and its 95 % interval."""
+def _precision(sure: np.ndarray, right: np.ndarray, repeats: int) -> dict[str, Any]:
+    """Return `sure_precision` with its number of images and its 95 % interval.
+
+    The interval is that of as many galaxies as there are, of which each has `repeats` images.
+    """
     count, correct = int(sure.sum()), int((sure & right).sum())
     return {
         "images": len(sure),
         "coverage": count / max(1, len(sure)),
         "precision": correct / count if count else 1.0,
-        "interval": list(wilson_interval(correct, count)),
+        "interval": list(wilson_interval(correct / repeats, count / repeats)),
     }
 
 

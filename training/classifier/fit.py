@@ -247,10 +247,10 @@ def _finish(
         save_trained_layer(network, out)
         refitted = refit_last_layer(network, training_inputs(train, recipe.size, seed, on_views, recipe.votes), sets)
     logits = predict(network, images)
-    chosen, measured = None, None
+    chosen, measured = None, dict[str, Any]()
     if on_views:
         chosen, measured = calibrate_on_views(compile_forward(network), images, validation, seed)
-    decode, metrics = calibrate_and_measure(logits, validation, out, chosen)
+    decode, metrics = calibrate_and_measure(logits, validation, out, chosen, measured.pop("ece", None))
     if measured:
         metrics["sure"] = measured
     if blended:

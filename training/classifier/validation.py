@@ -74,7 +74,11 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate_and_measure(
-    logits: np.ndarray, validation: GalaxyDataset, out: Path, decode: dict[str, Any] | None = None
+    logits: np.ndarray,
+    validation: GalaxyDataset,
+    out: Path,
+    decode: dict[str, Any] | None = None,
+    ece: float | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Calibrate on validation logits (N, C), measure, and write the predictions.
 
@@ -82,9 +86,10 @@ def calibrate_and_measure(
 
     Args:
         decode: temperature and abstention threshold if they are already chosen; then they are only measured.
+        ece: their expected calibration error, each half of the images measured with those chosen on the other half.
 
     Returns:
-        The ``decode`` section of the model's description (temperature, and ``abstain`` if a threshold can be proven),
+        The ``decode`` section of the model's description (temperature, and ``abstain`` if a threshold is high enough),
         and the metrics at that temperature, plain values for the run's record: of all images and, under ``sets``, by
         source.
     """
@@ -94,8 +99,7 @@ def calibrate_and_measure(
     metrics["sets"] = {name: source.to_dict() for name, source in by_source.items()}
     metrics["ece_before"] = evaluate_logits(logits, validation).ece
     metrics["chosen_on"] = "validation"
-    if not decode:
-        metrics["ece"] = _error_on_other_half(logits, validation)
+    metrics["ece"] = ece if decode else _error_on_other_half(logits, validation)
     probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
     np.savez(
@@ -129,7 +133,7 @@ def _choose_abstention(
     """Choose the abstention threshold, and plot coverage against accuracy.
 
     Returns:
-        The entry for ``decode``, empty if no threshold can be proven, and that for the metrics.
+        The entry for ``decode``, empty if no threshold is high enough, and that for the metrics.
     """
     thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
     try:
@@ -148,9 +152,7 @@ def _choose_abstention(
 def _coverage_on_other_half(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Cross-check the abstention threshold: choose on one half, apply to the other.
 
-    Returns coverage, accuracy and its 95 % interval; empty where no threshold can be proven on a half.
-
-    Empty where no threshold can be proven on a half.
+    Returns coverage, accuracy and its 95 % interval; empty where no threshold is high enough on a half.
     """
     half = np.arange(len(labels)) % 2 == 0
     kept, right = np.zeros(len(labels), bool), probabilities.argmax(axis=1) == labels

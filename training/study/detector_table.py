@@ -51,7 +51,8 @@ def comparison_table(found: dict[str, Any]) -> str:
         f"From random weights, at most {limit}, as float32. {ends} {measured} Precision and recall are those at "
         "the network's own threshold, which is chosen on one half of the frames (the best F1 with a precision of at "
         "least 0.9 and few false detections in frames without galaxies) and measured on the other half. Core-hours are "
-        "processor time of the training."
+        "processor time of the training. All have the same schedule and peak learning rate; a network may be better "
+        "with another one."
     )
     heading = ["", *MEASURED.values(), "scenes seen", "core-hours", "million MACs", "seeds"]
     return "\n".join([about, "", *markdown_table(heading, [_cells(row) for row in rows])]) + "\n"

@@ -58,23 +58,7 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
     Raises:
         RunError: there are fewer than two runs, one is not finished, or their classes or validation images differ.
     """
-    if len(runs) < 2:
-        raise RunError("an ensemble needs two or more runs")
-    records = [read_record(run, "classify") for run in runs]
-    if len({run.resolve() for run in runs}) < len(runs):
-        raise RunError("an ensemble needs different runs: one is named twice")
-    for run, record in zip(runs, records, strict=True):
-        if not record.is_finished:
-            raise RunError(f"{run} is not finished, so it cannot be part of an ensemble")
-    loaded = [(record, read_predictions(run)) for run, record in zip(runs, records, strict=True)]
-    first = loaded[0][1]
-    for run, (record, predictions) in zip(runs, loaded, strict=True):
-        if not np.array_equal(predictions["ids"], first["ids"]):
-            raise RunError(f"{run} was validated on other images than {runs[0]}: train both on one split")
-        if record.model["classes"] != loaded[0][0].model["classes"]:
-            raise RunError(f"{run} has other classes than {runs[0]}")
-    labels, classes = first["labels"], loaded[0][0].model["classes"]
-    by_run = [softmax(predictions["logits"], record.model["decode"]["temperature"]) for record, predictions in loaded]
+    by_run, labels, classes = _predictions(runs)
     weights = find_weights(by_run, labels)
     together = blend(by_run, weights)
     temperature = fit_temperature(np.log(together + TINY), labels)
@@ -90,6 +74,41 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "ensemble.json", result.to_dict())
     return result
+
+
+def _predictions(runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """Return the probabilities (N, C) of each run on validation, the labels (N,) and the classes.
+
+    Raises:
+        RunError: see `find_ensemble`.
+    """
+    if len(runs) < 2:
+        raise RunError("an ensemble needs two or more runs")
+    records = [read_record(run, "classify") for run in runs]
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise RunError("an ensemble needs different runs: one is named twice")
+    for run, record in zip(runs, records, strict=True):
+        if not record.is_finished:
+            raise RunError(f"{run} is not finished, so it cannot be part of an ensemble")
+    loaded = [(record, read_predictions(run)) for run, record in zip(runs, records, strict=True)]
+    first = loaded[0][1]
+    for run, (record, predictions) in zip(runs, loaded, strict=True):
+        if not np.array_equal(predictions["ids"], first["ids"]):
+            raise RunError(f"{run} was validated on other images than {runs[0]}: train both on one split")
+        if record.model["classes"] != loaded[0][0].model["classes"]:
+            raise RunError(f"{run} has other classes than {runs[0]}")
+    by_run = [softmax(predictions["logits"], record.model["decode"]["temperature"]) for record, predictions in loaded]
+    return by_run, first["labels"], loaded[0][0].model["classes"]
+
+
+def ensemble_temperature(runs: Sequence[Path], weights: Sequence[float]) -> float:
+    """Return the temperature of a weighted average of runs, fitted on their validation images.
+
+    Raises:
+        RunError: see `find_ensemble`.
+    """
+    by_run, labels, _ = _predictions(runs)
+    return fit_temperature(np.log(blend(by_run, weights) + TINY), labels)
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -117,10 +136,8 @@ def parse_shares(text: str, runs: int) -> list[float]:
     return [share / sum(shares) for share in shares]
 
 
-def read_ensemble(chosen: Path | None, runs: Sequence[Path]) -> tuple[list[float], float]:
+def read_ensemble(chosen: Path, runs: Sequence[Path]) -> tuple[list[float], float]:
     """Read the weights and the common temperature of runs from an ``ensemble.json``.
-
-    Without a file the weights are equal and the temperature is 1.
 
     Returns:
         The weights in the order of `runs`, which may differ from that of the file, and the temperature.
@@ -128,8 +145,6 @@ def read_ensemble(chosen: Path | None, runs: Sequence[Path]) -> tuple[list[float
     Raises:
         RunError: the file is not an ensemble, or has weights of other runs.
     """
-    if chosen is None:
-        return [1 / len(runs)] * len(runs), 1.0
     try:
         stored = json.loads(chosen.read_text(encoding="utf-8"))
         weights = {name: float(weight) for name, weight in zip(stored["networks"], stored["weights"], strict=True)}

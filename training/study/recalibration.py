@@ -49,7 +49,7 @@ def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
         images = validation.images(model["input"]["width"])
         decode, measured = calibrate_on_views(forward, images, validation, settings["seed"])
         before = dict(model["decode"])
-        decode, metrics = calibrate_and_measure(forward(images), validation, run, decode)
+        decode, metrics = calibrate_and_measure(forward(images), validation, run, decode, measured.pop("ece", None))
         model["decode"] = decode
         record.metrics.update(metrics | {"sure": measured})
         write_json(run / "run.json", record.to_dict())

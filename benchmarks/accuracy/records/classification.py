@@ -5,15 +5,36 @@ Their JSON is that of ``NAME-seedN.json``. Optional values are missing in files 
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from ....models.metrics import ClassificationMetrics
+from ....training.study.paired_difference import macro_f1_difference
 from .evaluation import ExpertCounts
 
 KINDS = ("float", "float_levelled", "int8", "int8_levelled")
 """The float and the int8 network, on the images unchanged and with normalised levels; in the order of the file."""
+
+CHARACTERS = string.digits + string.ascii_lowercase
+"""The class of an image as a character: 0 is the first class."""
+
+
+def encode_labels(labels: np.ndarray) -> str:
+    """Return classes (N,), 0..35, as one character each."""
+    return "".join(CHARACTERS[label] for label in labels)
+
+
+def decode_labels(text: str) -> np.ndarray:
+    """Return the classes (N,) of `encode_labels`.
+
+    Raises:
+        ValueError: a character is not one of a class.
+    """
+    return np.array([CHARACTERS.index(character) for character in text], int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +131,8 @@ class StudyResult:
         scores: by what was measured, see `KINDS`; int8 only where a bundle was measured.
         int8_bytes: size of the int8 file; None without a bundle.
         refit: gain of the refit of the last layer, float network; None where it was not refitted or not recorded.
+        labels: true class of each image, one character each (see `encode_labels`); None where not recorded.
+        predicted: predicted class of each image, in the same way, by what was measured; None where not recorded.
     """
 
     name: str
@@ -124,16 +147,35 @@ class StudyResult:
     scores: Mapping[str, Scores]
     int8_bytes: int | None = None
     refit: RefitGain | None = None
+    labels: str | None = None
+    predicted: Mapping[str, str] | None = None
 
     def recipe(self, key: str) -> str:
         """Return the different values of a setting of the runs, separated by commas."""
         return ", ".join(dict.fromkeys(str(recipe[key]) for recipe in self.recipes or () if key in recipe))
+
+    def difference(self, other: StudyResult, kind: str = "float") -> tuple[float, float, float] | None:
+        """Return how much higher its macro F1 is than another one's, on the same images.
+
+        Returns:
+            The difference and its 95 % interval, see `training.study.paired_difference`; None where the predictions
+            of one are not recorded, or they are of other images.
+        """
+        own, their = (self.predicted or {}).get(kind), (other.predicted or {}).get(kind)
+        if not own or not their or not self.labels or self.labels != other.labels:
+            return None
+        classes = len(self.scores[kind].recall)
+        after, before, labels = map(decode_labels, (own, their, self.labels))
+        return macro_f1_difference(before, after, labels, classes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the scores are next to the other values."""
         values = {name: value for name, value in vars(self).items() if name not in ("scores", "int8_bytes", "refit")}
         if self.recipes is None:
             del values["recipes"]
+        for name in ("labels", "predicted"):
+            if values[name] is None:
+                del values[name]
         if self.refit:
             values["refit"] = dict(vars(self.refit))
         for kind in (kind for kind in KINDS if kind in self.scores):

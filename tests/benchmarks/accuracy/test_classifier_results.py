@@ -10,7 +10,7 @@ from galaxy_edge.models.labels import CLASSES
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
 from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, refit_gain, scores
-from galaxy_edge.benchmarks.accuracy.records.classification import Scores, StudyResult
+from galaxy_edge.benchmarks.accuracy.records.classification import Scores, StudyResult, decode_labels, encode_labels
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.last_layer import TRAINED_LAYER, save_trained_layer
 from galaxy_edge.training.run import RunError, RunFolder, write_json
@@ -170,6 +170,25 @@ def test_the_gain_of_the_refit_is_measured_on_the_same_images(tmp_path):
     (run.folder / TRAINED_LAYER).write_bytes(b"PK")
     with pytest.raises(RunError, match=f"{TRAINED_LAYER} cannot be read"):
         refit_gain(run.folder, dataset, np.eye(3))
+
+
+def test_networks_are_compared_on_the_same_images(tmp_path):
+    """Intervals of two networks on the same images say too little on their difference."""
+    labels = np.arange(90) % 9
+    right, wrong = encode_labels(labels), encode_labels(np.roll(labels, 1))
+    for name, predicted in (("telescopes", right), ("nano", wrong[:10] + right[10:])):
+        more = {"labels": right, "predicted": {"float": predicted}}
+        write_json(tmp_path / f"{name}-seed1.json", result(name, 1, 0.7, **more))
+    write_json(tmp_path / "small-seed1.json", result("small", 1, 0.7))
+    text = page(tmp_path)
+    rows = text[text.index("of the shipped network is higher") :].split("\n\n")[1]
+    assert TITLES["nano"] in rows and TITLES["small"] not in rows
+    found = read_results(tmp_path)
+    change = found["telescopes"][0].difference(found["nano"][0])
+    assert 0 < change[1] < change[0] < change[2] < 0.25
+    assert f"| {change[0]:+.3f} [{change[1]:+.3f}, {change[2]:+.3f}] |" in rows
+    assert found["telescopes"][0].difference(found["small"][0]) is None
+    assert (decode_labels(wrong) == np.roll(labels, 1)).all()
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):

@@ -75,6 +75,8 @@ FOUND = {
         "pictures": {"efigi": {"efigi": {"smooth": 10}, "gz": {"smooth": 20}},
                      "gz": {"efigi": {"smooth": 10}, "gz": {"disk": 4, "smooth": 20}}},
     }, ["| efigi | 0.900 [0.596, 0.982] | 0.750 [0.531, 0.888] |", "| efigi | gz | | 0.75 (20) |",
+        "| gz | 0.500 [0.237, 0.763] | 0.850 [0.640, 0.948] |",  # over the group that both have
+        "on gz (20 images)", "| the most frequent group | 1.000 | 1.000 |",
         "| gz | gz | | 0.85 (20) |"]),  # 4 images of a group are too few
     "detector-folds": ("folds.json", {
         "folds": 3, "seed": 4, "network": "quick", "epochs": 16, "scenes": 1600, "images": [301, 299, 300],
@@ -106,6 +108,20 @@ COMMANDS = {
 def test_a_run_over_its_core_hours_is_said(limit, said):
     about = {"budget": {"scenes": None, "core_hours": limit}}
     assert said in comparison_table(COMPARISON | {"about": about})
+
+
+def test_runs_of_both_comparisons_are_named(tmp_path):
+    """Two tables that share runs are not two measurements."""
+    other = COMPARISON["rows"][0] | {"name": "stock", "seeds": [1, 2]}
+    more = COMPARISON["rows"][0] | {"scenes": [12_800, 12_800]}
+    for name, limit, rows in (
+        ("scenes", {"scenes": 6400, "core_hours": None}, [COMPARISON["rows"][0], other]),
+        ("hours", {"scenes": None, "core_hours": 0.5}, [more, other]),
+    ):
+        found = {"about": {"budget": limit}, "rows": rows}
+        (tmp_path / f"table-detectors-{name}.json").write_text(json.dumps(found))
+    pages = saved_tables(tmp_path)
+    assert pages[-1].endswith("The same runs as in the table before: stock.") and "same runs" not in pages[1]
 
 
 @pytest.mark.parametrize("name", FOUND)

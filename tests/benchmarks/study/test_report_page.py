@@ -88,7 +88,7 @@ def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
     ]
     (tmp_path / "table-balance.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
-    assert "`partial` is the best strategy, as in the report, 0.050 ahead of `none`: more than chance" in text
+    assert "the strategy `partial` has the highest mean, as in the report, 0.050 ahead of `none`: more than" in text
     assert "a standard deviation of up to 0.029" in text
 
 
@@ -98,6 +98,24 @@ def test_lead_within_what_training_again_changes_is_not_called_better(tmp_path):
         rows = [{"name": name, "f1": f1, "f1_sd": 0.004, "epochs": 20, "seeds": [1, 2]} for name, f1 in scores.items()]
         (tmp_path / f"table-{table}.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
-    assert "0.020 ahead of `none`: not more than chance can explain" in text
-    assert "0.005 ahead of `sky`: not more than chance can explain" in text
+    assert "0.020 ahead of `none`: not more than repeated trainings change" in text
+    assert "0.005 ahead of `sky`: not more than repeated trainings change" in text
     assert "differs by 0.030 between them" in text
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ("0" * 20 + "1" * 20, "better than its network from scratch (seed 1: macro F1 0.500 against 0.500 on the same"),
+        ("01" * 20, "not shown to differ from its network from scratch"),
+    ],
+)
+def test_the_ensemble_is_compared_on_the_same_images(own, sentence, tmp_path):
+    """Two intervals that overlap do not show that there is no difference."""
+    scores = {"accuracy": 0.5, "macro_f1": 0.5, "coarse_accuracy": 0.9, "ece": 0.03, "images": 40,
+              "recall": {"a": 0.5, "b": 0.5}, "sets": {}}  # fmt: skip
+    for name, predicted in (("scratch", "01" * 20), ("ensemble", own)):
+        result = {"name": name, "seed": 1, "split": "x", "images": 40, "macs": 1, "parameters": 1, "weights": [1.0],
+                  "float": scores, "labels": "0" * 20 + "1" * 20, "predicted": {"float": predicted}}  # fmt: skip
+        (tmp_path / f"{name}-seed1.json").write_text(json.dumps(result))
+    assert f"The ensemble is {sentence}" in report_page(tmp_path)

@@ -139,3 +139,15 @@ def test_mismatched_arguments_are_refused():
         abstain_threshold(np.full((40, 2), 0.5), np.zeros(40, int), 90)
     with pytest.raises(ValueError, match="do not fit"):
         accuracy_coverage(np.full((40, 2), 0.5), np.zeros(39, int))
+
+
+def test_views_of_a_galaxy_count_once():
+    """Three views that are alike prove no more than one."""
+    logits, labels = honest(5, 400)
+    probabilities = softmax(logits)
+    views, thrice = np.repeat(probabilities, 3, axis=0), np.repeat(labels, 3)
+    once = abstain_threshold(probabilities, labels, 0.7)
+    assert abstain_threshold(views, thrice, 0.7, 3) == pytest.approx(once)
+    assert abstain_threshold(views, thrice, 0.7) < once
+    with pytest.raises(DataError, match=f"{MIN_KEPT - 1} validation images are too few"):
+        abstain_threshold(views[: 3 * MIN_KEPT - 3], thrice[: 3 * MIN_KEPT - 3], 0.8, 3)

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs the train extra")
+from galaxy_edge.models.classification_metrics import calibration_error
+from galaxy_edge.models.decode import softmax
+from galaxy_edge.models.intervals import wilson_interval
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.runtime.inference.domain import highest_doubted
+from galaxy_edge.training.classifier.calibration import fit_temperature
 from galaxy_edge.training.classifier.domain_limits import (
     BURNT,
     OUTSIDE,
+    VIEWS,
     _choose_names,
+    _measured_on_other_half,
     choose_groups,
     cut,
     last_good,
@@ -17,6 +23,7 @@ from galaxy_edge.training.classifier.domain_limits import (
     shrunk,
     sure_precision,
 )
+from galaxy_edge.training.data.splits import in_first_half
 
 SIZE = 69
 
@@ -98,3 +105,31 @@ def test_abstention_lies_above_what_a_doubted_class_can_have():
     logits = np.eye(9)[labels] * 4.0
     _, abstain, groups = _choose_names(logits, labels)
     assert abstain > highest_doubted(9) > 0.555 and groups == {}
+
+
+def test_calibration_is_measured_with_the_temperature_of_the_other_half():
+    """The error of the images that chose a temperature would be too low.
+
+    The interval of views is that of as many galaxies.
+    """
+    rng = np.random.default_rng(1)
+    images = 200
+    labels = rng.integers(0, 9, images)
+    known = np.concatenate([labels, np.repeat(labels, VIEWS)])
+    logits = rng.normal(0, 1, (len(known), 9)) + 3.0 * np.eye(9)[known]
+    ids = [f"{number:064x}" for number in rng.integers(0, 1 << 62, images)]
+    half = np.array([in_first_half(digest) for digest in ids])
+    rows, confidence, correct = np.concatenate([half, np.repeat(half, VIEWS)]), np.zeros(images), np.zeros(images, bool)
+    for chosen in (rows, ~rows):
+        others = ~chosen[:images]
+        probabilities = softmax(logits[:images][others], fit_temperature(logits[chosen], known[chosen]))
+        confidence[others], correct[others] = (
+            probabilities.max(axis=1),
+            probabilities.argmax(axis=1) == labels[others],
+        )
+    found = _measured_on_other_half(logits, known, ids, images)
+    assert found["ece"] == pytest.approx(calibration_error(confidence, correct))
+    views = found["views"]
+    count = views["coverage"] * images
+    assert views["images"] == VIEWS * images
+    assert views["interval"] == pytest.approx(wilson_interval(views["precision"] * count, count))

@@ -12,7 +12,13 @@ pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.training.run import RunError, read_record, write_json
-from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, parse_shares, read_ensemble
+from galaxy_edge.training.study.ensembles import (
+    calibrated,
+    ensemble_temperature,
+    find_ensemble,
+    parse_shares,
+    read_ensemble,
+)
 from helpers.tiny_study import NAMES
 
 
@@ -43,6 +49,9 @@ def test_ensemble_weights_are_found_on_validation(runs, tmp_path):
     assert f1(weights[0]) >= max(f1(share) for share in np.linspace(0, 1, 11)) - 1e-9
     assert [found.macro_f1 for found in result.alone] == pytest.approx([f1(1.0), f1(0.0)], abs=1e-6)
     assert read_ensemble(tmp_path / "ensemble.json", members) == (result.weights, result.temperature)
+    # Weights that are given have their temperature from validation too.
+    assert ensemble_temperature(members, result.weights) == pytest.approx(result.temperature)
+    assert ensemble_temperature(members, [1.0, 0.0]) != pytest.approx(result.temperature, rel=1e-4)
     # Averaging by the written file gives the reported metrics.
     together = calibrated(weights[0] * each[0] + weights[1] * each[1], result.temperature)
     loss = -np.log(together[np.arange(len(labels)), labels]).mean()
@@ -80,7 +89,6 @@ def test_runs_that_cannot_be_combined(runs, tmp_path):
 
 def test_weights_of_other_runs_are_rejected(tmp_path):
     """Weights belong to networks, not to positions on the command line."""
-    assert read_ensemble(None, ["a", "b", "c", "d"]) == ([0.25] * 4, 1.0)
     path = tmp_path / "ensemble.json"
     a, b, c = runs = [tmp_path / name for name in "abc"]
     for run in runs:
