@@ -145,7 +145,7 @@ def saved_tables(results: Path) -> list[str]:
 
 
 def _repeated(name: str, read: dict[str, Any]) -> str:
-    """Say which rows of a comparison of detectors are those of the other comparison too."""
+    """Name the runs of a comparison of detectors that the other has too."""
     if name not in _BUDGETS or not read.keys() >= _BUDGETS.keys():
         return ""
     first, second = ({row["name"]: row for row in read[key]["rows"]} for key in _BUDGETS)

@@ -133,7 +133,10 @@ def _limits(metrics: SourceScores, key: str) -> Sequence[float] | None:
 
 
 def _differences(found: Mapping[str, list[StudyResult]]) -> list[str]:
-    """Return the table of differences to the shipped network; empty where no result has its predictions."""
+    """Return the table of differences to the shipped network.
+
+    Empty where no result has its predictions.
+    """
     lines = []
     for result in (result for group in found.values() for result in group if result.name != SHIPPED):
         shipped = found.get(SHIPPED, [])

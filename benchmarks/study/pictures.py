@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ...files import write_atomic
+from ...models.intervals import DRAWS, Z95, interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.figures.explain import explain_model, load_model
 from ...training.figures.plots import roc_curves
@@ -29,10 +30,10 @@ from ..accuracy.classifier_results import test_part
 
 HEAD = """# What the networks of the study see
 
-Written by `galaxy-edge study pictures`; no number is typed in. Scores and curves are of the test part. The galaxies in
-the pictures are drawn by formulas, one of each class, and are cleaner than photographs: they show how a network works,
-not how well. [report.md](report.md) compares the study with the report; [RESULTS.md](../training/RESULTS.md) has all
-tables.
+Written by `galaxy-edge study pictures`; no number is typed in. Scores and curves are of the test part, in brackets
+95 % intervals over its images. The galaxies in the pictures are drawn by formulas, one of each class, and are cleaner
+than photographs: they show how a network works, not how well. [report.md](report.md) compares the study with the
+report; [RESULTS.md](../training/RESULTS.md) has all tables.
 """
 FOLDER = "study"
 JPEG_QUALITY = 80
@@ -113,21 +114,53 @@ def class_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     For the scores see `significance.class_scores`; macro means are in the last row.
     """
     keys = ("precision", "recall", "f1", "auc")
+    total = sum(scores["support"] for scores in found.values())
 
-    def cell(value: float | None) -> str:
-        return "" if value is None else f"{value:.3f}"
+    def cell(value: float | None, limits: Sequence[float] | None = None) -> str:
+        return "" if value is None else f"{value:.3f}{interval_text(limits)}"
 
-    rows = [
-        (name.replace("_", " "), *(cell(scores[key]) for key in keys), str(scores["support"]))
-        for name, scores in found.items()
-    ]
+    rows = []
+    for name, scores in found.items():
+        limits = class_intervals(scores, total)
+        cells = [cell(scores[key], limits.get(key)) for key in keys]
+        rows.append((name.replace("_", " "), *cells, str(scores["support"])))
     means = []
     for key in keys:
         # As in the macro scores elsewhere: over classes with images; one that is never predicted has a precision of 0.
         values = [scores[key] or 0.0 for scores in found.values() if scores["support"]]
         means.append(cell(float(np.mean(values)) if values else None))
-    rows.append(("macro mean", *means, str(sum(scores["support"] for scores in found.values()))))
+    rows.append(("macro mean", *means, str(total)))
     return markdown_table(["", "precision", "recall", "F1", "AUC", "images"], rows)
+
+
+def class_intervals(scores: Mapping[str, Any], total: int) -> dict[str, Sequence[float]]:
+    """Return the 95 % intervals of the scores of a class that are defined.
+
+    Precision and recall have Wilson's, F1 that of drawing the images with replacement, and the area under the ROC curve
+    that of its standard error (Hanley & McNeil 1982, Radiology 143, 29).
+
+    Args:
+        scores: see `significance.class_scores`; total: number of images of all classes.
+    """
+    positives, limits = scores["support"], dict[str, Sequence[float]]()
+    if not positives:
+        return limits
+    right = round(scores["recall"] * positives)
+    limits["recall"] = wilson_interval(right, positives)
+    if right:
+        predicted = round(right / scores["precision"])
+        limits["precision"] = wilson_interval(right, predicted)
+        shares = np.array([right, predicted - right, positives - right, total - positives - predicted + right]) / total
+        drawn = np.random.default_rng(0).multinomial(total, shares, DRAWS)
+        f1 = 2 * drawn[:, 0] / np.maximum(1, 2 * drawn[:, 0] + drawn[:, 1] + drawn[:, 2])
+        limits["f1"] = np.quantile(f1, [0.025, 0.975]).tolist()
+    if (area := scores["auc"]) is not None:
+        negatives = total - positives
+        pair, other = area / (2 - area), 2 * area**2 / (1 + area)
+        variance = area * (1 - area) + (positives - 1) * (pair - area**2) + (negatives - 1) * (other - area**2)
+        half = Z95 * np.sqrt(max(0.0, variance) / (positives * negatives))
+        limits["auc"] = max(0.0, area - half), min(1.0, area + half)
+    return limits
 
 
 def _inside(run: Path, folder: Path, name: str, seed: int) -> list[str]:
@@ -151,11 +184,10 @@ def _inside(run: Path, folder: Path, name: str, seed: int) -> list[str]:
         f"Class activation maps (Grad-CAM) of drawn galaxies: {inner:.0%} of the heat lies in the middle quarter of "
         f"the area, which holds most of a galaxy's light; {right} of {len(truth)} drawn galaxies are named right.\n",
         f"![Activations]({FOLDER}/{name}-activations.jpg)\n",
-        f"Activations of the first galaxy, layer by layer: early channels show edges and the smooth light, late ones "
-        f"coarse maps of parts. {silent} of {channels} channels do not react to any of the {len(images)} galaxies.\n",
+        f"Activations of the first galaxy, layer by layer. {silent} of {channels} channels do not react to any of the "
+        f"{len(images)} galaxies.\n",
         f"![Patterns of filters]({FOLDER}/{name}-filters.jpg)\n",
-        "Patterns that excite single filters most, grown from noise by gradient ascent: colours and edges in the first "
-        "layers, fine textures in the middle ones, blotches and curves in the last.\n",
+        "Patterns that excite single filters most, layer by layer, grown from noise by gradient ascent.\n",
     ]
 
 

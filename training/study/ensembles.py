@@ -77,7 +77,9 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
 
 
 def _predictions(runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """Return the probabilities (N, C) of each run on validation, the labels (N,) and the classes.
+    """Return each run's probabilities (N, C), the labels (N,) and the classes.
+
+    They are of the validation part.
 
     Raises:
         RunError: see `find_ensemble`.
@@ -102,7 +104,9 @@ def _predictions(runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray, li
 
 
 def ensemble_temperature(runs: Sequence[Path], weights: Sequence[float]) -> float:
-    """Return the temperature of a weighted average of runs, fitted on their validation images.
+    """Return the temperature of a weighted average of runs.
+
+    It is fitted on their validation images.
 
     Raises:
         RunError: see `find_ensemble`.

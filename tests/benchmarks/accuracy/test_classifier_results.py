@@ -173,7 +173,7 @@ def test_the_gain_of_the_refit_is_measured_on_the_same_images(tmp_path):
 
 
 def test_networks_are_compared_on_the_same_images(tmp_path):
-    """Intervals of two networks on the same images say too little on their difference."""
+    """Two intervals that overlap say too little on the difference."""
     labels = np.arange(90) % 9
     right, wrong = encode_labels(labels), encode_labels(np.roll(labels, 1))
     for name, predicted in (("telescopes", right), ("nano", wrong[:10] + right[10:])):

@@ -28,11 +28,36 @@ def test_class_table_has_macro_means_over_classes_with_images():
 
     never = {"precision": None, "recall": 0.0, "f1": 0.0, "support": 4, "auc": 0.5}
     absent = {"precision": None, "recall": None, "f1": None, "support": 0, "auc": None}
-    half = {"precision": 0.5, "recall": 1.0, "f1": 0.667, "support": 6, "auc": 0.9}
+    half = {"precision": 0.75, "recall": 1.0, "f1": 0.857, "support": 6, "auc": 0.9}
     lines = class_table({"spiral_tight": half, "never": never, "absent": absent})
-    assert lines[2] == "| spiral tight | 0.500 | 1.000 | 0.667 | 0.900 | 6 |"
+    cells = lines[2].split(" | ")
+    assert cells[1:3] == ["0.750 [0.409, 0.929]", "1.000 [0.610, 1.000]"] and cells[5] == "6 |"
+    assert cells[3].startswith("0.857 [0.") and cells[4].startswith("0.900 [0.")
     assert lines[4] == "| absent | | | | | 0 |"
-    assert lines[5] == "| macro mean | 0.250 | 0.500 | 0.334 | 0.700 | 10 |"
+    assert lines[5] == "| macro mean | 0.375 | 0.500 | 0.428 | 0.700 | 10 |"
+
+
+def test_intervals_of_a_class_as_by_drawing_images():
+    """F1 and area from counts alone have the intervals of drawn images."""
+    pytest.importorskip("tensorflow")
+    metrics = pytest.importorskip("sklearn.metrics")
+    from galaxy_edge.benchmarks.study.pictures import class_intervals
+
+    rng = np.random.default_rng(2)
+    truth = rng.random(400) < 0.2
+    score = np.clip(rng.normal(0.35 + 0.3 * truth, 0.18), 0, 1)
+    named = score >= 0.5
+    scores = {"precision": metrics.precision_score(truth, named), "recall": metrics.recall_score(truth, named),
+              "f1": metrics.f1_score(truth, named), "auc": metrics.roc_auc_score(truth, score),
+              "support": int(truth.sum())}  # fmt: skip
+    found = class_intervals(scores, len(truth))
+    draws = [rng.integers(0, 400, 400) for _ in range(500)]
+    for key, measure in (
+        ("f1", lambda rows: metrics.f1_score(truth[rows], named[rows])),
+        ("auc", lambda rows: metrics.roc_auc_score(truth[rows], score[rows])),
+    ):
+        low, high = np.quantile([measure(rows) for rows in draws], [0.025, 0.975])
+        assert found[key][0] == pytest.approx(low, abs=0.02) and found[key][1] == pytest.approx(high, abs=0.02)
 
 
 def test_titles_that_give_one_file_name_are_rejected(tmp_path):
