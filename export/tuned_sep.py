@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..models.boxes import iou_matrix
 from ..models.preprocess import resize
 
 FILE = Path(__file__).with_name("baselines.json")
@@ -104,6 +105,36 @@ def ellipse_boxes(ellipses: np.ndarray, size: np.ndarray | float, side: tuple[in
     half_h = size * np.hypot(a * np.sin(theta), b * np.cos(theta))
     boxes: np.ndarray = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1)
     return np.asarray(np.clip(boxes, 0, [*side, *side]))
+
+
+def find_galaxies(
+    ellipses: np.ndarray, boxes: np.ndarray, side: tuple[int, int], min_iou: float
+) -> tuple[list[int], np.ndarray]:
+    """Find the source of each galaxy: of those that a box can fit, the largest with the best fit.
+
+    Args:
+        ellipses: (N, 5), see `extract_sources`.
+        boxes: (M, 4) of the galaxies.
+        side: width and height of the image.
+        min_iou: minimum overlap of the box of a galaxy with that around its source, of the same size.
+
+    Returns:
+        The sources of the galaxies that have one, in the order of their boxes; and the logarithm of the size of a
+        source's box, in units of its ellipse, (N,): 0 for other sources.
+    """
+    unit = ellipse_boxes(ellipses, 1.0, (10 * side[0], 10 * side[1]))
+    sides = np.sqrt(np.prod(np.maximum(unit[:, 2:] - unit[:, :2], 0.5), axis=1))
+    sizes, taken = np.zeros(len(ellipses)), list[int]()
+    for box in boxes if len(ellipses) else ():
+        inside = np.all((ellipses[:, :2] >= box[:2]) & (ellipses[:, :2] <= box[2:]), axis=1)
+        inside[taken] = False
+        size = np.sqrt(np.prod(box[2:] - box[:2]))
+        overlap = np.where(inside, iou_matrix(ellipse_boxes(ellipses, size / sides, side), box[None])[:, 0], 0.0)
+        best = int(np.where(overlap >= min_iou, ellipses[:, 2] * overlap, 0.0).argmax())
+        if overlap[best] >= min_iou:
+            taken.append(best)
+            sizes[best] = np.log(size / sides[best])
+    return taken, sizes
 
 
 @dataclass(frozen=True, eq=False)

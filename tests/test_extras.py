@@ -29,7 +29,7 @@ ROOMS = {
 OPTIONAL = {
     "training/scenes": {"astropy"},
     "training/search": {"tf_keras"},
-    "benchmarks/accuracy": {"sklearn", "pyongc"},
+    "benchmarks/accuracy": {"pyongc"},
 }
 """Imports of another extra, for raw frames or a catalogue, whose absence is a message."""
 BLOCK = """

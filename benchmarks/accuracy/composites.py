@@ -24,7 +24,7 @@ from .evaluate import held_out_samples
 from .raw_composites import compose
 from .raw_search import MIN_IOU, SearchedFrame, match, search, signals_at
 from .records.raw import CompositesResult, DetectorFalse, FalseRate, FoundCount, SepFalse, SignalGroup
-from .sep_baseline import SepImages, SepSettings, at_equal_false_alarms, summed_superpixels
+from .sep_baseline import SepImages, SepSettings, SourceFilter, at_equal_false_alarms, summed_superpixels
 
 SIGNAL_BINS = (0.7, 1.0, 2.0, 4.0, 8.0, 20.0)
 """Limits of the bins of mean light inside a galaxy's ellipse, in standard deviations of a superpixel's noise."""
@@ -38,7 +38,9 @@ GALAXIES = 4
 TARGET_SIDE = 190.0
 """Side in superpixels of the box around a frame's own target in which detections are not counted."""
 ALLOWED_FALSE = 0.05
-"""False detections per frame at which the baseline's settings are fitted."""
+"""False detections per frame at which the baselines are fitted."""
+FIT_REPEATS = 16
+"""Number of times that each exposure is used for the fit of the baselines; 3 gave the filter too few galaxies."""
 
 Progress = Callable[[int, int], None]
 
@@ -89,6 +91,7 @@ def evaluate_composites(
     repeats: int = 3,
     seed: int = 1,
     progress: Progress = lambda *_: None,
+    fit_repeats: int = FIT_REPEATS,
 ) -> CompositesResult:
     """Add galaxies to the exposures of unseen skies, and search them.
 
@@ -100,6 +103,7 @@ def evaluate_composites(
         cutouts: galaxies to add, see `held_out_cutouts`.
         repeats: number of times that each exposure is used, each time with other galaxies.
         seed: of the galaxies, their sizes, signals and positions.
+        fit_repeats: number of times that each exposure is used that the baselines are fitted on.
 
     Returns:
         Galaxies found by signal, and false detections.
@@ -110,12 +114,12 @@ def evaluate_composites(
     training, validation, test = parted(exposures)
     if not test or not (training or validation):
         raise DataError("too few exposures: the baseline is fitted on some, and others are tested on")
-    settings = _fit_sep(list(composites([*training, *validation], cutouts, repeats, seed + 1)))
+    baselines = _fit_sep([*training, *validation], cutouts, fit_repeats, seed + 1)
     searched, images = _search_all(detector, composites(test, cutouts, repeats, seed), repeats * len(test), progress)
     matches = [match(frame) for frame in searched]
     false = sum(int(wrong.sum()) for _, wrong in matches)
-    sep_found = at_equal_false_alarms(SepImages(searched, images, [settings.threshold]).searched(settings), false)
-    hits = {"detector": np.concatenate([found for found, _ in matches]), "sep": np.concatenate(sep_found)}
+    hits = {"detector": np.concatenate([found for found, _ in matches])}
+    hits |= _sep_hits(SepImages(zip(searched, images, strict=True)), *baselines, false)
     signals = np.concatenate([frame.signals for frame in searched])
     at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
     rate = vars(_rate(false, len(searched)))
@@ -130,14 +134,24 @@ def evaluate_composites(
         bright=_group(hits, signals, BRIGHT),
         all=_group(hits, signals),
         detector=DetectorFalse(**rate, false_on_sky=int((at == 0).sum()), without_faint=without_faint),
-        sep=SepFalse(**rate, settings=asdict(settings)),
+        sep=SepFalse(**rate, settings=asdict(baselines[0])),
+        sep_tuned=SepFalse(**rate, settings={"threshold": baselines[1].threshold}),
     )
 
 
-def _fit_sep(frames: Sequence[tuple[RawFrame, SearchedFrame]]) -> SepSettings:
-    """Return the settings of SEP that find most galaxies at `ALLOWED_FALSE`."""
-    images = SepImages([truth for _, truth in frames], [summed_superpixels(frame) for frame, _ in frames])
-    return images.best_settings(int(ALLOWED_FALSE * len(frames)))
+def _fit_sep(
+    exposures: Sequence[RawFrame], cutouts: Sequence[Cutout], repeats: int, seed: int
+) -> tuple[SepSettings, SourceFilter]:
+    """Return the settings and the filter of SEP that find most galaxies at `ALLOWED_FALSE`."""
+    frames = composites(exposures, cutouts, repeats, seed)
+    images = SepImages((truth, summed_superpixels(frame)) for frame, truth in frames)
+    return images.best_settings(ALLOWED_FALSE), images.best_filter(ALLOWED_FALSE, len(exposures))
+
+
+def _sep_hits(images: SepImages, settings: SepSettings, learned: SourceFilter, allowed: int) -> dict[str, np.ndarray]:
+    """Return which galaxies SEP finds by its settings, and by its filter, with `allowed` false detections."""
+    frames = {"sep": images.searched(settings), "sep_tuned": images.filtered(learned)}
+    return {name: np.concatenate(at_equal_false_alarms(found, allowed)) for name, found in frames.items()}
 
 
 def _search_all(
@@ -182,22 +196,29 @@ def _group(
     total = int(chosen.sum())
     counts = {name: int(found[chosen].sum()) for name, found in hits.items()}
     rows = {name: FoundCount(count, wilson_interval(count, total)) for name, count in counts.items()}
-    return SignalGroup(low=low, high=high, galaxies=total, detector=rows["detector"], sep=rows["sep"])
+    return SignalGroup(low=low, high=high, galaxies=total, **rows)
 
 
 def composite_rows(result: CompositesResult) -> list[tuple[str, ...]]:
     """Return table rows by signal.
 
-    They hold the number of galaxies, and the shares that the detector and SEP found, with intervals.
+    They hold the number of galaxies, and the shares that the detector, SEP and SEP with a learned filter found, with
+    intervals.
     """
     groups = [(f"{group.low:g} to {group.high:g}", group) for group in result.bins]
     groups += [(f"{result.bright.low:g} and more", result.bright), ("all", result.all)]
     return [
-        (title, str(group.galaxies), *(_share(count, group.galaxies) for count in (group.detector, group.sep)))
+        (
+            title,
+            str(group.galaxies),
+            *(_share(count, group.galaxies) for count in (group.detector, group.sep, group.sep_tuned)),
+        )
         for title, group in groups
     ]
 
 
-def _share(count: FoundCount, total: int) -> str:
+def _share(count: FoundCount | None, total: int) -> str:
+    if count is None:
+        return ""  # of an earlier version
     low, high = count.interval
     return f"{count.found / total:.2f} [{low:.2f}, {high:.2f}]" if total else "-"

@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 
 from ...export.baselines import extended_sources
-from ...export.tuned_sep import FEATURES, FILE, SIDE, Trees, ellipse_boxes, extract_sources, tuned_sources
+from ...export.tuned_sep import (
+    FEATURES,
+    FILE,
+    SIDE,
+    Trees,
+    ellipse_boxes,
+    extract_sources,
+    find_galaxies,
+    tuned_sources,
+)
 from ...models.boxes import iou_matrix
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.coco import ignored_overlap
@@ -120,23 +129,16 @@ def _sources(scene: EvaluationScene) -> Iterator[tuple[np.ndarray, bool, float]]
     ellipses, features = extract_sources(scene.scene.image)
     if not len(ellipses):
         return
-    unit = ellipse_boxes(ellipses, 1.0, (10 * SIDE, 10 * SIDE))
-    sides = np.sqrt(np.prod(np.maximum(unit[:, 2:] - unit[:, :2], 0.5), axis=1))
-    taken = np.zeros(len(ellipses), bool)
-    inside_any = np.zeros(len(ellipses), bool)
-    for box in truth.boxes:
-        inside = np.all((ellipses[:, :2] >= box[:2]) & (ellipses[:, :2] <= box[2:]), axis=1)
-        inside_any |= inside
-        size = np.sqrt(np.prod(box[2:] - box[:2]))
-        fitting = ellipse_boxes(ellipses, size / sides, (SIDE, SIDE))
-        overlap = np.where(inside & ~taken, iou_matrix(fitting, box[None])[:, 0], 0.0)
-        best = int(np.where(overlap >= MATCH_IOU, ellipses[:, 2] * overlap, 0.0).argmax())
-        if overlap[best] >= MATCH_IOU:
-            taken[best] = True
-            yield features[best], True, float(np.log(size / sides[best]))
+    taken, sizes = find_galaxies(ellipses, truth.boxes, (SIDE, SIDE), MATCH_IOU)
+    for source in taken:
+        yield features[source], True, float(sizes[source])
+    centres = ellipses[:, None, :2]
+    inside = np.all((centres >= truth.boxes[:, :2]) & (centres <= truth.boxes[:, 2:]), axis=2).any(axis=1)
     ignored = ignored_overlap(ellipse_boxes(ellipses, 2.4, (SIDE, SIDE)), truth.ignore).max(axis=1, initial=0.0)
-    for index in np.flatnonzero(~taken & (ignored < 0.3)):
-        if truth.complete or truth.negative or inside_any[index]:
+    others = np.ones(len(ellipses), bool)
+    others[taken] = False
+    for index in np.flatnonzero(others & (ignored < 0.3)):
+        if truth.complete or truth.negative or inside[index]:
             yield features[index], False, 0.0
 
 

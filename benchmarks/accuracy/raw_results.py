@@ -17,7 +17,7 @@ from .records.reading import read_result
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
 NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
-COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [95 %]")
+COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [95 %]", "SEP, filter fitted [95 %]")
 
 
 def raw_page(results: Path) -> list[str]:
@@ -70,8 +70,8 @@ def composites_text(result: CompositesResult) -> str:
         f"Galaxies that were not trained on, added in linear light to {result.exposures} raw exposures whose skies "
         f"were not trained on, {result.frames} frames in all; share found (IoU {result.min_iou:g}), by mean "
         f"signal in standard deviations of a superpixel's noise. The detector has {false_text(result.detector)}. "
-        "SEP, its parameters fitted on other exposures, is compared at the same total of false detections "
-        "(`galaxy-edge eval composites`):"
+        "SEP, its parameters fitted on other exposures, and SEP with a filter and box sizes learned there are compared "
+        "at the same total of false detections (`galaxy-edge eval composites`):"
     )
 
 

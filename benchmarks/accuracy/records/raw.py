@@ -92,6 +92,8 @@ class FoundCount:
 class SignalGroup:
     """Galaxies of a range of signals, found by the detector and by SEP.
 
+    SEP has fitted settings (``sep``) or a learned filter (``sep_tuned``, None in files of earlier versions).
+
     Attributes:
         low, high: limits of the mean signal in sigma, low included; None where there is no limit.
         galaxies: their number.
@@ -102,6 +104,7 @@ class SignalGroup:
     galaxies: int
     detector: FoundCount
     sep: FoundCount
+    sep_tuned: FoundCount | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -110,7 +113,8 @@ class SignalGroup:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_dict` returned."""
-        return cls(**{**values, **{name: FoundCount(**values[name]) for name in ("detector", "sep")}})
+        found = {name: FoundCount(**values[name]) for name in ("detector", "sep", "sep_tuned") if name in values}
+        return cls(**{**values, **found})
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ class CompositesResult:
         bins: galaxies by signal.
         bright: galaxies of at least `composites.BRIGHT`.
         all: all galaxies.
-        detector, sep: their false detections.
+        detector, sep, sep_tuned: their false detections; the last is None in files of earlier versions.
     """
 
     frames: int
@@ -172,11 +176,13 @@ class CompositesResult:
     all: SignalGroup
     detector: DetectorFalse
     sep: SepFalse
+    sep_tuned: SepFalse | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         groups = {"bins": [group.to_dict() for group in self.bins]}
-        return asdict(self) | groups | {"bright": self.bright.to_dict(), "all": self.all.to_dict()}
+        values = asdict(self) | groups | {"bright": self.bright.to_dict(), "all": self.all.to_dict()}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -187,6 +193,6 @@ class CompositesResult:
             "bright": SignalGroup.from_dict(values["bright"]),
             "all": SignalGroup.from_dict(values["all"]),
             "detector": DetectorFalse(**detector),
-            "sep": SepFalse(**values["sep"]),
+            **{name: SepFalse(**values[name]) for name in ("sep", "sep_tuned") if name in values},
         }
         return cls(**{**values, **parts})

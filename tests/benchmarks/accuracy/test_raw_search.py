@@ -93,7 +93,7 @@ def test_the_baseline_is_cut_at_the_same_number_of_false_detections():
 def result():
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector-raw"), "detect")
     exposures = [raw_frame(seed) for seed in range(8)]  # two train, one validates, five are tested on
-    return evaluate_composites(RawDetector(bundle), exposures, [disc()], repeats=1)
+    return evaluate_composites(RawDetector(bundle), exposures, [disc()], repeats=1, fit_repeats=2)
 
 
 def test_galaxies_are_counted_by_signal(result):
@@ -101,7 +101,7 @@ def test_galaxies_are_counted_by_signal(result):
     assert (result.frames, result.exposures) == (5, 5)
     total = result.all.galaxies
     assert sum(group.galaxies for group in result.bins) == total > 0
-    for name in ("detector", "sep"):
+    for name in ("detector", "sep", "sep_tuned"):
         every = getattr(result.all, name)
         assert sum(getattr(group, name).found for group in result.bins) == every.found <= total
         low, high = every.interval
