@@ -21,8 +21,15 @@ RESULTS = click.option(
 )
 
 
+def _file_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Return a name that a file can have, not a path."""
+    if not name.strip() or name.startswith(".") or set(name) & set("/\\") or not name.isprintable():
+        raise click.BadParameter(f"'{name}' is not the name of a result: write letters and digits, not a path")
+    return name
+
+
 @click.command("evaluate")
-@click.argument("name")
+@click.argument("name", callback=_file_name)
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--bundle", type=FOLDER, help="Bundle exported from the run; its int8 network is evaluated too.")
 @click.option("--ensemble", type=FILE, help="ensemble.json with the weights of RUNS.")

@@ -33,7 +33,7 @@ from .records.classification import RefitGain, Scores, SourceScores, StudyResult
 from .records.evaluation import ExpertCounts
 from .records.reading import read_result
 
-RECIPE_KEYS = ("network", "balance", "views", "epochs")
+RECIPE_KEYS = ("network", "size", "spec", "balance", "views", "epochs", "taught")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
 
 
@@ -196,7 +196,7 @@ def evaluate_on_test(
 def _recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run that a result keeps."""
     votes = {"votes": True} if settings.get("votes") else {}  # as in results before there was this setting
-    return {key: settings[key] for key in RECIPE_KEYS} | votes
+    return {key: settings[key] for key in RECIPE_KEYS if key in settings} | votes
 
 
 def refit_gain(run: Path, dataset: GalaxyDataset, refitted: np.ndarray) -> RefitGain:
@@ -221,9 +221,12 @@ def _check_bundle(bundle: Bundle, path: Path, runs: Sequence[Path], record: RunR
     if len(runs) > 1:
         raise RunError("--bundle is the export of one run: it cannot be evaluated with several")
     manifest = bundle.manifest
-    exported = manifest.data.split.get("hash"), manifest.training.get("seed"), manifest.network.parameters
-    if exported != (record.data["split"].get("hash"), record.settings["seed"], record.model["parameters"]):
-        raise RunError(f"{path} was not exported from {runs[0]}: its split, seed or network is another one")
+    exported = manifest.data.split.get("hash"), manifest.created, manifest.network.parameters
+    if exported != (record.data["split"].get("hash"), record.finished, record.model["parameters"]):
+        raise RunError(
+            f"{path} was not exported from {runs[0]} as it is now: its split, its network, or the time when its "
+            "training ended is another one; export the run again"
+        )
 
 
 def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
@@ -242,6 +245,21 @@ def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> Non
             raise RunError(f"{run} has other classes than {runs[0]}: they cannot be averaged")
 
 
+def _is_same_network(one: StudyResult, other: StudyResult) -> bool:
+    """Return whether two results can be seeds of one row.
+
+    Settings are compared that both have recorded.
+    """
+    if (one.parameters, one.macs, len(one.weights)) != (other.parameters, other.macs, len(other.weights)):
+        return False
+    if one.recipes is None or other.recipes is None:
+        return one.recipes == other.recipes
+    return all(
+        first.get("votes") == second.get("votes") and all(first[key] == second[key] for key in first.keys() & second)
+        for first, second in zip(one.recipes, other.recipes, strict=True)
+    )
+
+
 def read_results(results: Path) -> dict[str, list[StudyResult]]:
     """Read the saved results: name -> one result for each seed.
 
@@ -253,6 +271,11 @@ def read_results(results: Path) -> dict[str, list[StudyResult]]:
     first: tuple[Path, StudyResult] | None = None
     for path in sorted(results.glob("*-seed*.json")):
         result = read_result(path, StudyResult, "study evaluate")
+        if path.name != f"{result.name}-seed{result.seed}.json":
+            raise RunError(
+                f"{path} holds '{result.name}' of seed {result.seed}, which {result.name}-seed{result.seed}.json "
+                "should hold: a copy would count twice; move it elsewhere"
+            )
         group = found.setdefault(result.name, [])
         first = first or (path, result)
         if result.split != first[1].split:
@@ -260,7 +283,7 @@ def read_results(results: Path) -> dict[str, list[StudyResult]]:
                 f"{path} is of another split than {first[0]}: evaluate both runs on one split, or name another "
                 "--results"
             )
-        if group and result.recipes != group[0].recipes:
+        if group and not _is_same_network(result, group[0]):
             raise RunError(
                 f"{path} is of another recipe than '{result.name}' of seed {group[0].seed}, "
                 "and the two cannot be averaged: evaluate one of them under another name"

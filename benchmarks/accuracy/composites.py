@@ -84,6 +84,7 @@ def composites(
             yield composed.frame, truth
 
 
+# Long because half of it describes its arguments and result.
 def evaluate_composites(
     detector: RawDetector,
     exposures: Sequence[RawFrame],
@@ -111,10 +112,10 @@ def evaluate_composites(
     Raises:
         DataError: there are too few exposures.
     """
-    training, validation, test = parted(exposures)
-    if not test or not (training or validation):
-        raise DataError("too few exposures: the baseline is fitted on some, and others are tested on")
-    baselines = _fit_sep([*training, *validation], cutouts, fit_repeats, seed + 1)
+    *others, test = parted(exposures)
+    if not test or not any(others):
+        raise DataError("too few exposures: the baselines are fitted on some, and others are tested on")
+    baselines = _fit_sep([*others[0], *others[1]], cutouts, fit_repeats, seed + 1)
     searched, images = _search_all(detector, composites(test, cutouts, repeats, seed), repeats * len(test), progress)
     matches = [match(frame) for frame in searched]
     false = sum(int(wrong.sum()) for _, wrong in matches)
@@ -123,7 +124,6 @@ def evaluate_composites(
     signals = np.concatenate([frame.signals for frame in searched])
     at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
     rate = vars(_rate(false, len(searched)))
-    without_faint = _rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched))
     return CompositesResult(
         frames=len(searched),
         exposures=len(test),
@@ -133,7 +133,11 @@ def evaluate_composites(
         bins=[_group(hits, signals, low, high) for low, high in pairwise(SIGNAL_BINS)],
         bright=_group(hits, signals, BRIGHT),
         all=_group(hits, signals),
-        detector=DetectorFalse(**rate, false_on_sky=int((at == 0).sum()), without_faint=without_faint),
+        detector=DetectorFalse(
+            **rate,
+            false_on_sky=int((at == 0).sum()),
+            without_faint=_rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched)),
+        ),
         sep=SepFalse(**rate, settings=asdict(baselines[0])),
         sep_tuned=SepFalse(**rate, settings={"threshold": baselines[1].threshold}),
     )

@@ -23,7 +23,7 @@ from ...runtime.frame import Detections
 from ...runtime.imaging.tiling import TileSelector
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
-from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
+from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, class_columns, classifier_metrics
 from ...training.data.errors import DataError
 from ...training.data.expert_intervals import plausible_classes
 from ...training.data.sample import Sample
@@ -275,13 +275,13 @@ def evaluate_classifier(
     if not samples:
         raise DataError(f"{data} holds no image with a Galaxy10 class")
     classifier = Classifier(bundle, variant, engine, threads)
-    indices = {name: classifier.classes.index(name) for name in CLASSES}
+    columns = class_columns(classifier)
 
     def images() -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
         for done, sample in enumerate(samples):
             progress(done, len(samples))
             box = sample.boxes[0] if len(sample.boxes) else None
-            yield sample.load(), box, indices[CLASSES[sample.label]]
+            yield sample.load(), box, int(columns[sample.label])
 
     metrics, probabilities = classifier_metrics(classifier, images())
     rows = [

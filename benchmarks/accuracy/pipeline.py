@@ -20,6 +20,7 @@ from ...models.intervals import wilson_interval
 from ...models.labels import CLASSES, coarse_group
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
+from ...runtime.inference.evaluation import class_columns
 from ...training.data.errors import DataError
 from ...training.data.sample import Sample
 from ...training.formats.read_set import read_set
@@ -118,7 +119,7 @@ def galaxy_outcomes(classifier: Classifier, scene: EvaluationScene, found: np.nd
     Args:
         found: boxes (K, 4) of a detector, highest score first.
     """
-    columns = np.array([classifier.classes.index(name) for name in CLASSES])
+    columns = class_columns(classifier)
     image, boxes = scene.scene.image, scene.scene.boxes
     overlaps = iou_matrix(found, boxes)
     outcomes = []

@@ -9,12 +9,14 @@ to what the page of results shows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...models.markdown import markdown_table
+from ...training.augmentation.presets import AUGMENTATIONS
+from ...training.classifier.balancing import STRATEGIES
 from ...training.classifier.recipe import SCRATCH
 from ...training.detector.fold_table import fold_table
 from ...training.run import RunError, write_json
@@ -71,6 +73,12 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
             study = _study(folder)
             if (command := study["about"].get("command", name)) not in (name, "compare"):
                 raise RunError(f"{folder} is the output of 'galaxy-edge study {command}', not of 'study {name}'")
+            if known := _ROWS.get(name):
+                others = [row["name"] for row in found if row["name"] not in known]
+                if others:
+                    raise RunError(
+                        f"{path} has rows that 'galaxy-edge study {name}' does not make: {', '.join(others)}"
+                    )
             _check_rows(path, found, [*_COMPLETE[name], *study["recipes"]])
     except OSError as error:
         raise RunError(
@@ -247,6 +255,9 @@ def _cross(saved: dict[str, Any]) -> str:
 
 _COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}
 """Names of the rows that a table must have; the rows of these tables must have the same seeds and epochs."""
+
+_ROWS: dict[str, Iterable[str]] = {"views": AUGMENTATIONS, "balance": STRATEGIES}
+"""Names of the rows that a table may have."""
 
 _COMMANDS = {
     "detector-folds": "train detector --folds",

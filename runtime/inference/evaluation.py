@@ -8,6 +8,8 @@ import numpy as np
 
 from ...models.classification_metrics import classification_metrics
 from ...models.detection_metrics import DetectionTruth, EvaluatedFrame
+from ...models.labels import CLASSES
+from ...models.manifest import BundleError
 from ...models.metrics import ClassificationMetrics
 from .classifier import Classifier
 from .detector import Detector
@@ -29,6 +31,20 @@ def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, Detecti
         found = detector(pixels)
         evaluated.append((truth, found.boxes, found.scores))
     return evaluated
+
+
+def class_columns(classifier: Classifier) -> np.ndarray:
+    """Return where a classifier has the probability of each of `labels.CLASSES`.
+
+    Raises:
+        BundleError: it does not know all of them.
+    """
+    if missing := [name for name in CLASSES if name not in classifier.classes]:
+        raise BundleError(
+            f"the classifier does not know {', '.join(missing)}: only one of the {len(CLASSES)} Galaxy10 classes can "
+            "be measured on these images"
+        )
+    return np.array([classifier.classes.index(name) for name in CLASSES])
 
 
 def classifier_metrics(

@@ -12,10 +12,14 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
     (("search", "--seed", "4294967296"), "4294967296 is not in the range"),
     (("compare-detectors", "nano", "--core-hours", "nan"), "is not a finite number"),
     (("compare-detectors", "nano"), "give the budget either as --scenes or as --core-hours"),
+    (("evaluate", "../elsewhere", "run"), "'../elsewhere' is not the name of a result"),
+    (("evaluate", "sub/dir", "run"), "write letters and digits, not a path"),
+    (("evaluate", " ", "run"), "is not the name of a result"),
     (("transfer", "--weights", "nosuch"), "--weights nosuch does not exist: give a file, imagenet or none"),
 ])  # fmt: skip
 def test_wrong_settings_are_refused_before_anything_is_written(words, message, tmp_path):
-    done = galaxy_edge("study", *words, "--data", tmp_path, "--out", tmp_path / "out")
+    option = "--results" if words[0] == "evaluate" else "--out"
+    done = galaxy_edge("study", *words, "--data", tmp_path, option, tmp_path / "out")
     assert done.returncode == 2 and message in done.stderr and not (tmp_path / "out").exists()
 
 

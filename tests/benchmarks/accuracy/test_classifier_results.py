@@ -1,6 +1,8 @@
 """The page of results shows the saved results; the committed page is up to date."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, refit_gain, scores
+from galaxy_edge.benchmarks.accuracy.classifier_results import _check_bundle, read_results, refit_gain, scores
 from galaxy_edge.benchmarks.accuracy.records.classification import Scores, StudyResult, decode_labels, encode_labels
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.last_layer import TRAINED_LAYER, save_trained_layer
@@ -89,7 +91,11 @@ RECIPE = {"network": "scratch", "balance": "partial", "views": "report", "epochs
         ({"recipes": [RECIPE | {"epochs": 60}]}, r"seed2\.json is of another recipe than 'scratch' of seed 1"),
         ({"recipes": [RECIPE | {"balance": "weights"}]}, "another recipe"),
         ({"recipes": [RECIPE | {"votes": True}]}, "another recipe"),
-        ({"split": "", "name": ""}, "another split"),
+        ({"parameters": 9}, "another recipe"),  # of another width, say
+        ({"weights": [0.5, 0.5], "recipes": [RECIPE, RECIPE]}, "another recipe"),
+        ({"name": "bigger"}, r"seed2\.json holds 'bigger' of seed 2, which bigger-seed2\.json should hold"),
+        ({"seed": 1}, r"seed2\.json holds 'scratch' of seed 1"),
+        ({"split": ""}, "another split"),
     ],
 )
 def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_path):
@@ -97,6 +103,16 @@ def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_pa
     write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE]))
     write_json(tmp_path / "scratch-seed2.json", result("scratch", 2, 0.8, recipes=[RECIPE]) | more)
     with pytest.raises(RunError, match=message):
+        page(tmp_path)
+
+
+def test_settings_that_one_result_has_not_recorded_do_not_matter(tmp_path):
+    """Results of earlier versions have fewer settings."""
+    write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE]))
+    write_json(tmp_path / "scratch-seed2.json", result("scratch", 2, 0.8, recipes=[RECIPE | {"size": 69}]))
+    assert "0.750 ±" in page(tmp_path)
+    write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE | {"size": 64}]))
+    with pytest.raises(RunError, match="another recipe"):
         page(tmp_path)
 
 
@@ -189,6 +205,35 @@ def test_networks_are_compared_on_the_same_images(tmp_path):
     assert f"| {change[0]:+.3f} [{change[1]:+.3f}, {change[2]:+.3f}] |" in rows
     assert found["telescopes"][0].difference(found["small"][0]) is None
     assert (decode_labels(wrong) == np.roll(labels, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "accepted"),
+    [
+        ({}, True),
+        ({"finished": "2026-01-02T00:00:00Z"}, False),  # trained for longer after the export
+        ({"model": {"parameters": 8}}, False),
+        ({"data": {"split": {"hash": "other"}}}, False),
+    ],
+)
+def test_bundle_of_another_network_is_refused(change, accepted, tmp_path):
+    """Its int8 row would stand below the float row of another network."""
+    run = {"model": {"parameters": 7}, "data": {"split": {"hash": "s"}}, "finished": "2026-01-01T00:00:00Z"}
+    bundle = SimpleNamespace(
+        manifest=SimpleNamespace(
+            data=SimpleNamespace(split={"hash": "s"}),
+            created="2026-01-01T00:00:00Z",
+            network=SimpleNamespace(parameters=7),
+        )
+    )
+    check = partial(_check_bundle, bundle, tmp_path, [tmp_path], SimpleNamespace(**run | change))
+    if accepted:
+        check()
+    else:
+        with pytest.raises(RunError, match="was not exported from"):
+            check()
+    with pytest.raises(RunError, match="the export of one run"):
+        _check_bundle(bundle, tmp_path, [tmp_path, tmp_path], SimpleNamespace(**run))
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):
