@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_table
 from ...training.augmentation.presets import AUGMENTATIONS
 from ...training.classifier.balancing import STRATEGIES
@@ -180,6 +181,10 @@ def _networks(saved: list[dict[str, Any]]) -> str:
     about += f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, "
     about += " or ".join(f"on {row} validation images" for row in sorted({row.images for row in rows if row.images}))
     about += "; mean and standard deviation over the seeds."
+    best = max(rows, key=lambda row: row.means["accuracy"])
+    if best.images:
+        limits = wilson_interval(round(best.means["accuracy"] * best.images), best.images)
+        about += f" Over images, the 95 % interval of the highest accuracy is{interval_text(limits)}."
     trained = [count for row in rows for count in row.trained or ()]
     if trained:
         limited = sum(count == row.epochs for row in rows for count in row.trained or ())

@@ -147,7 +147,11 @@ def _scratch(found: Found, results: Path) -> list[str]:
 
 
 def _transfer(found: Found, _: Path) -> list[str]:
-    names = {"vgg_features": "VGG-16, frozen", "vgg_block5": "VGG-16, tuned from block 5"}
+    names = {
+        "vgg_features": "VGG-16, frozen",
+        "vgg_block5": "VGG-16, tuned from block 5",
+        "vgg_partial": "the same, with partial re-balancing",
+    }
     return [
         "*Report.* VGG-16 tuned from block 5. It gives 7,221,145 trainable parameters; the correct sum is 7,211,145.\n",
         *_networks(found, names),
