@@ -46,8 +46,9 @@ def search(
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
 
-    dataset = load_dataset(data)
-    about = {"data": dataset.hash, "split_seed": split_seed, "epochs": trial_epochs}
+    dataset = load_dataset(data, unnamed=True)  # as the trials do
+    labelled = dataset.take(dataset.labelled)
+    about = {"data": labelled.hash, "loaded": dataset.hash, "split_seed": split_seed, "epochs": trial_epochs}
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
     run_search(
         trial,

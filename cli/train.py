@@ -38,7 +38,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @options("data", "boxy")
 @_training_options
 @click.option("--recipe", default="small", show_default=True, help="Network and how it is trained.")
-@click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
+@options("split")
 @click.option(
     "--teacher",
     type=FOLDER,

@@ -8,25 +8,26 @@ from typing import Any
 import numpy as np
 
 from ..training.run import RunRecord, read_record
+from ..training.run_checks import fault
 from .calibration_images import read_arrays
 from .errors import ExportError
 
-_RECORD: dict[str, type] = {
-    "finished": str,
-    "settings": dict,
-    "data.hash": str,
-    "data.sets": dict,
-    "data.split": dict,
-    "data.sources": list,
-    "model.input.width": int,
-    "model.input.height": int,
-    "model.preprocess": dict,
-    "model.decode": dict,
-    "model.classes": list,
-    "model.outputs": list,
-    "model.parameters": int,
-    "model.macs": int,
-}
+_NEEDED = (
+    "finished",
+    "settings",
+    "data.hash",
+    "data.sets",
+    "data.split",
+    "data.sources",
+    "model.input.width",
+    "model.input.height",
+    "model.preprocess",
+    "model.decode",
+    "model.classes",
+    "model.outputs",
+    "model.parameters",
+    "model.macs",
+)
 _BOX_ARRAYS = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
 
 
@@ -34,7 +35,8 @@ def read_run(run: Path, tasks: tuple[str, ...]) -> RunRecord:
     """Read a finished run's record, and check that it suffices for an export.
 
     Raises:
-        RunError: there is no record. ExportError: the run is not finished, files are missing, or the record is damaged.
+        RunError: there is no record, or one of its values is of another kind. ExportError: the run is not finished, or
+            files or values of the record are missing.
     """
     record = read_record(run)
     where = run / "run.json"
@@ -45,15 +47,8 @@ def read_run(run: Path, tasks: tuple[str, ...]) -> RunRecord:
     for file in ("saved_model", "calibration.npz", "evaluation.npz"):
         if not (run / file).exists():
             raise ExportError(f"{run} is incomplete: it has no {file}")
-    for key, kind in _RECORD.items():
-        value: Any = record.to_dict()
-        for step in key.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ExportError(f"{where} is damaged: '{key}' must be there, of type {kind.__name__}")
-    for key in ("classes", "outputs"):
-        if not record.model[key] or not all(isinstance(name, str) for name in record.model[key]):
-            raise ExportError(f"{where} is damaged: 'model.{key}' must be a list of names")
+    if wrong := fault(record.to_dict(), _NEEDED):
+        raise ExportError(f"{where} is damaged: {wrong}")
     return record
 
 

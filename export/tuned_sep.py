@@ -110,7 +110,9 @@ def ellipse_boxes(ellipses: np.ndarray, size: np.ndarray | float, side: tuple[in
 def find_galaxies(
     ellipses: np.ndarray, boxes: np.ndarray, side: tuple[int, int], min_iou: float
 ) -> tuple[list[int], np.ndarray]:
-    """Find the source of each galaxy: of those that a box can fit, the largest with the best fit.
+    """Find the source of each galaxy.
+
+    It is the largest with the best fit of those whose box can fit.
 
     Args:
         ellipses: (N, 5), see `extract_sources`.

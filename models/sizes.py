@@ -81,7 +81,7 @@ def install(size: str, bundles: Sequence[Bundle], environment: Mapping[str, str]
     The shipped bundles of the other networks are copied too. The folder appears complete, or not at all.
 
     Raises:
-        UsageError: two bundles, or one that is none of the networks of a run.
+        UsageError: two bundles, or one that is none of the networks of a run; or the folder cannot be created.
     """
     shipped = Path(__file__).with_name("shipped")
     sources = {path.parent.name: path.parent for path in sorted(shipped.glob("*/bundle.toml"))}
@@ -92,11 +92,17 @@ def install(size: str, bundles: Sequence[Bundle], environment: Mapping[str, str]
             raise UsageError(f"{bundle.path} is '{bundle.name}': a size has {wanted}")
         sources[bundle.name] = bundle.path
     target = data_folders(environment)[0] / size
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {target.parent} cannot be created: {error.strerror}; "
+            "its place must be writable, without a file or a broken link"
+        ) from None
     with tempfile.TemporaryDirectory(prefix=f".{size}-", dir=target.parent) as folder:
         for name, source in sources.items():
             shutil.copytree(source, Path(folder) / "new" / name)
-        if target.exists():
+        if os.path.lexists(target):  # also a broken link
             os.rename(target, Path(folder) / "old")
         os.rename(Path(folder) / "new", target)
     return target

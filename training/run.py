@@ -21,67 +21,31 @@ import json
 import logging
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
 from ..files import try_lock, write_atomic
 from ..runtime.system.folder_lock import NAME as LOCK_NAME
 from ..runtime.system.utc_time import utc_now
+from .run_checks import difference, fault
+from .run_record import RunError, RunRecord, read_record
 
 logger = logging.getLogger(__name__)
 
-
-class RunError(UserError):
-    """A run folder that cannot be used; the message says why and what to do."""
-
-    exit_code = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """The content of ``run.json``.
-
-    Attributes:
-        task: ``classify`` or ``detect``.
-        settings: plain values: the recipe or the detector's settings, seed, threads.
-        data: what the network is trained on: hash, number of images by set, split, sources.
-        started, finished: UTC times in ISO format, "" if there is none yet.
-        versions: package name -> version.
-        model: description of the network for the bundle: input, preprocess, decode, outputs, classes, parameters,
-            macs; empty until the training has finished, as are `metrics`.
-        metrics: measured on the validation share.
-        extra: other values at the top level of the file, e.g. ``core_hours`` of a detector.
-    """
-
-    task: str
-    settings: dict[str, Any]
-    data: dict[str, Any]
-    started: str = ""
-    versions: dict[str, str] = dataclasses.field(default_factory=dict)
-    finished: str = ""
-    model: dict[str, Any] = dataclasses.field(default_factory=dict)
-    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
-    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the training has ended and the network is described."""
-        return bool(self.model)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as it is written to ``run.json``."""
-        at_start = {name: getattr(self, name) for name in ("task", "started", "settings", "data", "versions")}
-        finished = {name: getattr(self, name) for name in ("finished", "model", "metrics")} if self.is_finished else {}
-        return at_start | finished | self.extra
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Create a record from the values of `to_dict`; all but ``task`` have defaults."""
-        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
-        fields = {"settings": {}, "data": {}} | {name: value for name, value in values.items() if name in known}
-        return cls(**fields, extra={name: value for name, value in values.items() if name not in known})
+__all__ = [
+    "RunError",
+    "RunFolder",
+    "RunRecord",
+    "check_same",
+    "load_resumable_record",
+    "lock_run_folder",
+    "network_hash",
+    "read_log",
+    "read_record",
+    "trained_epochs",
+    "write_json",
+]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -124,29 +88,6 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def read_record(folder: Path, task: str = "") -> RunRecord:
-    """Read ``run.json`` of a run folder.
-
-    Raises:
-        RunError: the folder is not a run folder, or not one of the `task` if given, or the record is damaged.
-    """
-    path = folder / "run.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{folder} is not a run folder: it has no run.json") from None
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}") from None
-    if not isinstance(values, dict) or "task" not in values:
-        raise RunError(f"{path} is not the record of a run")
-    tables = ("settings", "data", "model", "metrics") if task else ()
-    if wrong := [name for name in tables if not isinstance(values.get(name, {}), dict)]:
-        raise RunError(f"{path} is damaged: its '{wrong[0]}' is no table")
-    if task and values["task"] != task:
-        raise RunError(f"{folder} is not a run of a {'classifier' if task == 'classify' else 'detector'}")
-    return RunRecord.from_dict(values)
-
-
 def load_resumable_record(
     folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool
 ) -> RunRecord | None:
@@ -163,19 +104,27 @@ def load_resumable_record(
     if not resume:
         raise RunError(f"{folder} already holds a run: add --resume to continue it, or name another --out")
     record = read_record(folder)
-    for name, value in {"task": task, **settings}.items():
-        # A setting that an older version did not record cannot be compared.
-        recorded = record.task if name == "task" else record.settings.get(name, value)
-        if recorded != value and name not in ("epochs", "threads"):
-            raise RunError(f"{folder} was started with {name}={recorded}, not {value}: resume it with the same")
-    if record.data["hash"] != data["hash"]:
-        raise RunError(f"{folder} was started on other data: its hash is {record.data['hash'][:12]}")
-    if record.data.get("labels", data.get("labels")) != data.get("labels"):
-        raise RunError(f"{folder} was started with other boxes on the same images: name another --out")
+    if wrong := fault(record.to_dict(), ["data.hash", *({"settings.epochs"} if "epochs" in settings else ())]):
+        raise RunError(f"{folder / 'run.json'} is damaged: {wrong}")
+    same = {name: value for name, value in settings.items() if name not in ("epochs", "threads")}
+    check_same(folder, record, task, same, data)
     done = trained_epochs(folder)
     if done > settings.get("epochs", done):
         raise RunError(f"{folder} already has {done} epochs: request at least as many, or name another --out")
     return record
+
+
+def check_same(
+    folder: Path, record: RunRecord, task: str, settings: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    """Check that a run has a task, settings and data, as far as they are given.
+
+    Raises:
+        RunError: it has others.
+    """
+    before = {**record.settings, "task": record.task}, record.data
+    if found := difference(before, {"task": task, **settings}, data):
+        raise RunError(f"{folder} was started {found}: request the same, or name another --out")
 
 
 class RunFolder:
@@ -203,7 +152,10 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         started = before.started if before else ""
         self.record = RunRecord(task, settings, data, started or utc_now("seconds"), _versions())
-        self._write_record()
+        # A finished run stays one until an epoch more is trained, which may fail.
+        self._keeps_finished = before is not None and before.is_finished
+        if not self._keeps_finished:
+            self._write_record()
 
     def _write_record(self) -> None:
         write_json(self.folder / "run.json", self.record.to_dict())
@@ -231,6 +183,8 @@ class RunFolder:
     def log(self, **values: Any) -> None:
         """Append a line to the log, or nothing if the disk cannot store all of it.
 
+        The first line of a longer training takes the place of the result of the shorter one.
+
         Raises:
             OSError: the line cannot be written.
         """
@@ -239,6 +193,9 @@ class RunFolder:
         try:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"time": utc_now("seconds"), **values}) + "\n")
+            if self._keeps_finished:
+                self._write_record()
+                self._keeps_finished = False
         except OSError:
             os.truncate(path, size)  # a partial line would make the next one unreadable too
             raise

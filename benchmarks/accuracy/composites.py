@@ -146,14 +146,20 @@ def evaluate_composites(
 def _fit_sep(
     exposures: Sequence[RawFrame], cutouts: Sequence[Cutout], repeats: int, seed: int
 ) -> tuple[SepSettings, SourceFilter]:
-    """Return the settings and the filter of SEP that find most galaxies at `ALLOWED_FALSE`."""
+    """Return the settings and the filter of SEP that find most galaxies.
+
+    They may have `ALLOWED_FALSE` false detections per frame.
+    """
     frames = composites(exposures, cutouts, repeats, seed)
     images = SepImages((truth, summed_superpixels(frame)) for frame, truth in frames)
     return images.best_settings(ALLOWED_FALSE), images.best_filter(ALLOWED_FALSE, len(exposures))
 
 
 def _sep_hits(images: SepImages, settings: SepSettings, learned: SourceFilter, allowed: int) -> dict[str, np.ndarray]:
-    """Return which galaxies SEP finds by its settings, and by its filter, with `allowed` false detections."""
+    """Return which galaxies SEP finds by its settings, and by its filter.
+
+    Both have `allowed` false detections.
+    """
     frames = {"sep": images.searched(settings), "sep_tuned": images.filtered(learned)}
     return {name: np.concatenate(at_equal_false_alarms(found, allowed)) for name, found in frames.items()}
 

@@ -80,7 +80,9 @@ def extract(light: np.ndarray, threshold: float) -> np.ndarray:
 
 
 class SourceFilter:
-    """Boosted trees that tell which of SEP's sources are galaxies, and how large their boxes are.
+    """Boosted trees that find galaxies among SEP's sources.
+
+    They predict whether a source is a galaxy, and the size of its box.
 
     Args:
         threshold: at which sources were extracted.

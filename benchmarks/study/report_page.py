@@ -22,7 +22,7 @@ from ..accuracy.detector_results import FILE, RULE, read_saved
 from ..accuracy.records.classification import StudyResult
 from ..accuracy.records.evaluation import BASELINES
 from ..accuracy.records.saved import SavedMetrics
-from .table_sentences import best, order
+from .table_sentences import best, ensemble_gain, order
 
 FOUND = {
     "scratch": {"accuracy": 0.83},
@@ -197,31 +197,7 @@ def _ensemble(found: Found, _: Path) -> list[str]:
         "scratch": "its network from scratch alone",
         "ensemble_optimised": "not the report's: hyper-optimised and VGG-16, shares from validation",
     }
-    return [*_networks(found, names), f"\n*Why.* {_gain(found)} The average also costs the sum of both."]
-
-
-def _gain(found: Found) -> str:
-    """Say what the ensemble gains over its network from scratch of the same seed."""
-    scratch = {result.seed: result for result in found.get("scratch", ())}
-    pairs = [(result, scratch[result.seed]) for result in found.get("ensemble", ()) if result.seed in scratch]
-    if not pairs:
-        return "What the ensemble gains is not measured yet."
-    compared = [(own.difference(single), own, single) for own, single in pairs]
-    sentences = []
-    for change, own, single in compared:
-        both = f"macro F1 {own.scores['float'].macro_f1:.3f} against {single.scores['float'].macro_f1:.3f}"
-        if change:
-            gain, low, high = change
-            shown = "better than" if low > 0 else "worse than" if high < 0 else "not shown to differ from"
-            sentences.append(
-                f"The ensemble is {shown} its network from scratch (seed {own.seed}: {both} on the same images, "
-                f"{gain:+.3f} [{low:+.3f}, {high:+.3f}])."
-            )
-        else:
-            sentences.append(
-                f"Whether the ensemble gains was not measured on the same images (seed {own.seed}: {both})."
-            )
-    return " ".join([*sentences, "The report's two networks are almost equally good alone; here VGG-16 is far behind."])
+    return [*_networks(found, names), f"\n*Why.* {ensemble_gain(found)} The average also costs the sum of both."]
 
 
 def _searched(results: Path) -> str:

@@ -1,4 +1,4 @@
-"""Sentences on the study's tables for docs/report.md.
+"""Sentences on the study's results for docs/report.md.
 
 They state the order of the rows, and what it shows.
 """
@@ -6,8 +6,11 @@ They state the order of the rows, and what it shows.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..accuracy.records.classification import StudyResult
 
 REPEATED = {"balance": "partial", "views": "report", "scratch": "dropout+batch_norm"}
 """Table -> its row of the report's best network from scratch, with the settings that the report chose."""
@@ -56,3 +59,27 @@ def best(results: Path, name: str, kind: str) -> str:
         f"one of these tables, differs by {noise:.3f} between them, and seeds have a standard deviation of up to "
         f"{deviation:.3f}. This is a rule of thumb, not a test; the best of {len(rows)} rows is ahead partly by chance."
     )
+
+
+def ensemble_gain(found: Mapping[str, Sequence[StudyResult]]) -> str:
+    """Say what the ensemble gains over its network from scratch of the same seed."""
+    scratch = {result.seed: result for result in found.get("scratch", ())}
+    pairs = [(result, scratch[result.seed]) for result in found.get("ensemble", ()) if result.seed in scratch]
+    if not pairs:
+        return "What the ensemble gains is not measured yet."
+    compared = [(own.difference(single), own, single) for own, single in pairs]
+    sentences = []
+    for change, own, single in compared:
+        both = f"macro F1 {own.scores['float'].macro_f1:.3f} against {single.scores['float'].macro_f1:.3f}"
+        if change:
+            gain, low, high = change
+            shown = "better than" if low > 0 else "worse than" if high < 0 else "not shown to differ from"
+            sentences.append(
+                f"The ensemble is {shown} its network from scratch (seed {own.seed}: {both} on the same images, "
+                f"{gain:+.3f} [{low:+.3f}, {high:+.3f}])."
+            )
+        else:
+            sentences.append(
+                f"Whether the ensemble gains was not measured on the same images (seed {own.seed}: {both})."
+            )
+    return " ".join([*sentences, "The report's two networks are almost equally good alone; here VGG-16 is far behind."])

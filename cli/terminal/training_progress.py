@@ -83,14 +83,17 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
     lines = [classifier_table(columns, "validation images")]
     abstain = metrics["abstain"]
-    if "threshold" in abstain:
-        lines.append(
-            f"above the abstention threshold of {abstain['threshold']:.2f}: {abstain['coverage']:.1%} of the images, "
-            f"{abstain['accuracy']:.1%} of them correct"
-        )
-    else:
-        lines.append(f"no abstention threshold: {abstain['none']}")
+    lines.append(_abstention(abstain) if "threshold" in abstain else f"no abstention threshold: {abstain['none']}")
     return "\n".join(lines)
+
+
+def _abstention(abstain: dict[str, Any]) -> str:
+    """Describe the abstention threshold, and what is known of the images above it."""
+    threshold = f"abstention threshold of {abstain['threshold']:.2f}"
+    if "coverage" not in abstain:
+        return f"{threshold}: measuring the accuracy above it needs more images, or a longer training"
+    correct = f", {abstain['accuracy']:.1%} of them correct" if "accuracy" in abstain else ""
+    return f"above the {threshold}: {abstain['coverage']:.1%} of the images{correct}"
 
 
 def classifier_table(columns: dict[str, dict[str, Any]], images: str = "images") -> str:

@@ -99,6 +99,13 @@ def test_the_help_names_every_kind_of_scene_with_its_usual_share():
     assert [kind for kind, share in MIXTURE.items() if f"{kind} {share:.2f}" not in shown] == []
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_of_the_split_that_no_other_command_takes_is_refused(tmp_path, seed):
+    arguments = ["train", "classifier", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--split-seed", seed]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2 and "Invalid value for '--split-seed'" in result.output
+
+
 @pytest.mark.parametrize(("options", "votes", "epochs"), [([], False, 180), (["--votes", "--epochs", "3"], True, 3)])
 def test_votes_are_trained_on_only_if_asked_for(tmp_path, monkeypatch, options, votes, epochs):
     pytest.importorskip("tensorflow", reason="needs the train extra")

@@ -36,6 +36,8 @@ SUB_FLOORS = {
         ("session",),
     ),
     "training": (
+        ("run_checks",),
+        ("run_record",),
         ("cost", "progress", "cache", "run", "threads", "keras_file"),
         ("data",),
         ("figures",),

@@ -82,5 +82,22 @@ def test_a_size_is_installed_complete(tmp_path):
         names = [Bundle.load(path).name for path in sorted(folder.iterdir())]
         assert names == ["galaxy-classifier", "galaxy-detector", "galaxy-detector-raw"]
         assert [path.name for path in folder.parent.iterdir()] == ["nano"], "nothing partial is left"
+    shutil.rmtree(folder)
+    folder.symlink_to(tmp_path / "nothing")
+    assert sizes.install("nano", [mine], environment) == folder == sizes.size_folder("nano", environment)
     with pytest.raises(UsageError, match="a size has at most one bundle each of galaxy-classifier, galaxy-detector"):
         sizes.install("nano", [mine, mine], environment)
+
+
+@pytest.mark.parametrize("place", ["galaxy-edge/models", "galaxy-edge"])
+@pytest.mark.parametrize("target", [None, "nothing/there", "models", "galaxy-edge"])
+def test_a_size_cannot_be_installed_over_a_file_or_a_broken_link(tmp_path, place, target):
+    """The last two are links to themselves."""
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    if target is None:
+        path.touch()
+    else:
+        path.symlink_to(target)
+    with pytest.raises(UsageError, match=r"models cannot be created: .*; its place must be writable"):
+        sizes.install("nano", [], {"XDG_DATA_HOME": str(tmp_path)})

@@ -119,14 +119,77 @@ def test_a_run_of_before_boxes_were_recorded_is_resumed(tmp_path):
 
 @pytest.mark.parametrize(("record", "message"), [
     ({"task": "detect"}, "is not a run of a classifier"),
-    ({"task": "classify", "settings": None}, "damaged: its 'settings' is no table"),
-    ({"task": "classify", "metrics": []}, "damaged: its 'metrics' is no table"),
+    ({"task": "classify", "settings": None}, "damaged: 'settings' must be a table"),
+    ({"task": "classify", "metrics": []}, "damaged: 'metrics' must be a table"),
+    ({"task": "classify", "settings": {"epochs": "2"}}, r"damaged: 'settings\.epochs' must be a whole number"),
+    ({"task": "classify", "model": {"parameters": True}}, r"damaged: 'model\.parameters' must be a whole number"),
+    ({"task": "classify", "model": {"classes": "abc"}}, r"damaged: 'model\.classes' must be a list of names"),
+    ({"task": "classify", "metrics": {"ece": "x"}}, r"damaged: 'metrics\.ece' must be a number or null"),
+    ({"task": "detect", "metrics": {"map50_x": []}}, r"damaged: 'metrics\.map50_x' must be a number or null"),
     ([], "is not the record of a run"),
 ])  # fmt: skip
 def test_a_record_of_another_kind_is_refused(tmp_path, record, message):
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=message):
         read_record(tmp_path, "classify")
+
+
+def test_a_missing_value_of_a_record_names_the_file_and_the_key(tmp_path):
+    """Every command said only "unexpected KeyError"."""
+    write_json(tmp_path / "run.json", {"task": "classify", "model": {"input": {"height": 3}}})
+    record = read_record(tmp_path)
+    assert record.model.get("classes") is None and record.model == {"input": {"height": 3}}
+    for key, table in (
+        ("model.input.width", record.model["input"]),
+        ("settings.seed", record.settings),
+        ("core_hours", record.extra),
+    ):
+        with pytest.raises(RunError, match=rf"run\.json has no '{key}': finish the training"):
+            table[key.split(".")[-1]]
+
+
+@pytest.mark.parametrize("record", [
+    {"settings": {"epochs": 3}, "data": {}},
+    {"settings": {}, "data": DATA},
+])  # fmt: skip
+def test_a_run_whose_data_or_length_is_not_known_is_not_resumed(tmp_path, record):
+    write_json(tmp_path / "run.json", {"task": "classify", **record})
+    with pytest.raises(RunError, match=r"damaged: '.*' must be there"):
+        RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=True)
+
+
+@pytest.mark.parametrize(("before", "now", "message"), [
+    ({"hash": "a", "labels": "a"}, {"hash": "a", "labels": "b"}, "other labels of the validation or test images"),
+    ({"hash": "a"}, {"hash": "b"}, "another split of the data"),
+    ({"hash": "a"}, {"hash": "a", "labels": "b"}, None),
+])  # fmt: skip
+def test_labels_of_held_out_images_are_compared_where_they_were_recorded(tmp_path, before, now, message):
+    """The scores of two runs were compared though the truth was another one."""
+    RunFolder(tmp_path, "classify", {}, DATA | {"split": before}, resume=False)
+    if message is None:
+        assert RunFolder(tmp_path, "classify", {}, DATA | {"split": now}, resume=True).resumed
+    else:
+        with pytest.raises(RunError, match=message):
+            RunFolder(tmp_path, "classify", {}, DATA | {"split": now}, resume=True)
+
+
+def test_a_longer_training_that_fails_keeps_the_result(tmp_path, small_disk):
+    """A full disk before the next epoch was logged took hours of training away."""
+    run = RunFolder(tmp_path, "classify", {"epochs": 1}, DATA, resume=False)
+    run.log(epoch=1)
+    run.finish({"parameters": 1}, {"accuracy": 0.5})
+    before = (tmp_path / "run.json").read_bytes()
+    longer = RunFolder(tmp_path, "classify", {"epochs": 2}, DATA, resume=True)
+    assert (tmp_path / "run.json").read_bytes() == before and longer.record.settings == {"epochs": 2}
+    for more in (10, 100):  # the line does not fit, or the record does not
+        small_disk((tmp_path / "log.jsonl").stat().st_size + more)
+        with pytest.raises(OSError, match="large"):
+            longer.log(epoch=2)
+        assert (tmp_path / "run.json").read_bytes() == before and trained_epochs(tmp_path) == 1
+    small_disk(10_000)
+    longer.log(epoch=2)
+    record = read_record(tmp_path)
+    assert not record.is_finished and record.settings == {"epochs": 2} and trained_epochs(tmp_path) == 2
 
 
 def test_a_link_to_nowhere_is_no_run_folder(tmp_path):

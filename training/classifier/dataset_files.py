@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +69,14 @@ def load_dataset(
     if path.is_file():
         return _read_hdf5(path, margin, keep_boxy)
     if not path.is_dir():
-        raise DataError(f"--data {path} does not exist: name a folder of data sets, or a Galaxy10 file")
-    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+        raise DataError(
+            f"--data {path} does not exist, or is not a file or folder: name a folder of data sets, or a Galaxy10 file"
+        )
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
     if not any(detect_layout(folder) for folder in (path, *folders)):
-        if any(_image_files(folder) for folder in folders):
-            return _read_folders(path, margin)
+        images = {folder: _image_files(folder) for folder in folders}
+        if any(images.values()):
+            return _read_folders(path, images, margin)
         if files := sorted((*path.glob("*.h5"), *path.glob("*.hdf5"))):
             raise DataError(f"{path} is a folder: name the Galaxy10 file in it, --data {files[0]}")
     return _read_sets(path, margin, unnamed, votes)
@@ -156,21 +159,31 @@ def _check_release(path: Path, count: int) -> None:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """Return the images of a folder, sorted.
+
+    Broken links, folders and pipes with the name of an image are left out, with a warning.
+    """
+    named = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if others := [path.name for path in named if not path.is_file()]:
+        logger.warning(
+            "%d images of %s are left out, since they are broken links, folders or pipes: %s, for example",
+            len(others), folder, others[0],
+        )  # fmt: skip
+    return [path for path in named if path.is_file()]
 
 
-def _read_folders(path: Path, margin: float) -> GalaxyDataset:
-    """Read a folder that has one folder of images per class."""
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    if empty := [folder.name for folder in folders if not _image_files(folder)]:
-        logger.warning("folders of %s without images are not classes: %s", path, ", ".join(empty))
-        folders = [folder for folder in folders if folder.name not in empty]
-    names = [folder.name for folder in folders]
+def _read_folders(path: Path, images: Mapping[Path, Sequence[Path]], margin: float) -> GalaxyDataset:
+    """Read the images of the folders of `path`, one for each class."""
+    empty = [folder.name for folder, files in images.items() if not files]
+    empty += [link.name for link in sorted(path.iterdir()) if not (link.exists() or link.name.startswith("."))]
+    if empty:
+        logger.warning("broken links and folders of %s without images are not classes: %s", path, ", ".join(empty))
+    names = [folder.name for folder, files in images.items() if files]
     if len(names) < 2:
         raise DataError(f"{path} has images of one class only ({names[0]}): a classifier needs at least two")
     # The nine known classes keep their order, so that a model trained on all of them has the shipped model's outputs.
     classes = tuple(sorted(names, key=lambda name: (CLASSES.index(name) if name in CLASSES else len(CLASSES), name)))
-    files = [(file, classes.index(folder.name)) for folder in folders for file in _image_files(folder)]
+    files = [(file, classes.index(folder.name)) for folder, found in images.items() for file in found]
     labels = np.array([label for _, label in files])
     ids = tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files)
     _warn_of_contradictions(ids, labels, [str(file) for file, _ in files])

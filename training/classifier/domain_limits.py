@@ -13,17 +13,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ...models.classification_metrics import calibration_error
 from ...models.decode import softmax
 from ...models.intervals import wilson_interval
-from ...models.labels import CLASSES, COARSE, coarse_group
-from ...models.levels import sky_and_peak
+from ...models.labels import COARSE, coarse_group
 from ...models.naming import sure_group
-from ...models.preprocess import resize
-from ...runtime.inference.domain import BURNT_LEVEL, Domain, highest_doubted, withhold_names
+from ...runtime.inference.domain import Domain, highest_doubted, withhold_names
+from ..augmentation.degradation import cut, overexposed, shrunk
 from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
 from ..data.splits import in_first_half
@@ -66,12 +64,14 @@ def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np
 
 def calibrate_on_views(
     forward: Forward, images: np.ndarray, validation: GalaxyDataset, seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Choose temperature, abstention and domain limits on images and their views.
 
     The abstention threshold lies above the probability that any class can have outside the domain, see
     `inference.domain.highest_doubted`, so that such a galaxy is never sure. Each half of the galaxies is measured with
     thresholds chosen on the other half.
+
+    Right names are those of the right coarse group: with classes that have none, nothing is chosen, with a warning.
 
     Args:
         forward: of the network, (N, size, size, 3) uint8 to logits (N, C).
@@ -79,20 +79,30 @@ def calibrate_on_views(
         seed: of the views.
 
     Returns:
-        The ``decode`` section of the model's description, and the measurements for the run's record.
+        The ``decode`` section of the model's description, and the measurements for the run's record; None and no
+        measurements if classes have no coarse group.
     """
+    classes = validation.classes
+    if ungrouped := [name for name in classes if coarse_group(name) not in COARSE]:
+        logger.warning(
+            "the classifier gets no limits of its domain: these are measured by coarse group (%s), and classes have "
+            "none: %s", ", ".join(COARSE), ", ".join(ungrouped),
+        )  # fmt: skip
+        return None, {}
     views, labels = telescope_views(validation, images.shape[1], seed)
     every = np.concatenate([images, views])
     known = np.concatenate([validation.labels, labels])
     logits = forward(every)
-    temperature, abstain, groups = _choose_names(logits, known)
-    limits, measured = choose_domain(forward, images, validation.labels, temperature, abstain, margin=validation.margin)
-    measured |= _measured_on_other_half(logits, known, validation.ids, len(images))
+    temperature, abstain, groups = _choose_names(logits, known, classes)
+    limits, measured = choose_domain(forward, images, validation, temperature, abstain)
+    measured |= _measured_on_other_half(logits, known, validation.ids, classes)
     decode = {"temperature": temperature, "abstain": abstain, "domain": limits}
     return decode | ({"groups": groups} if groups else {}), measured
 
 
-def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, dict[str, float]]:
+def _choose_names(
+    logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> tuple[float, float, dict[str, float]]:
     """Choose temperature, abstention threshold and group limits on logits (N, C)."""
     temperature = fit_temperature(logits, labels)
     probabilities = softmax(logits, temperature)
@@ -102,19 +112,22 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
     except DataError as error:
         abstain = NEVER_SURE
         logger.warning("no class will be reported as sure: %s", error)
-    return temperature, abstain, choose_groups(probabilities, labels, abstain)
+    return temperature, abstain, choose_groups(probabilities, labels, classes, abstain)
 
 
-def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int) -> dict[str, Any]:
+def _measured_on_other_half(
+    logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], classes: Sequence[str]
+) -> dict[str, Any]:
     """Cross-check the chosen limits: choose on one half, measure on the other.
 
     The result, for the run's record, is the precision and coverage of the sure names of images and of views, and the
     expected calibration error of the images (``ece``).
 
     Args:
-        logits: (N, C), of the `images` validation images and then of `VIEWS` views of each; labels: (N,).
-        ids: hashes of the validation images, which halve them.
+        logits: (N, C), of the validation images and then of `VIEWS` views of each; labels: (N,).
+        ids: hashes of the validation images, which halve them; classes: names of the C classes.
     """
+    images = len(ids)
     half = np.array([in_first_half(digest) for digest in ids], bool)
     first = np.concatenate([half, np.repeat(half, VIEWS)])
     rows = {"images": [np.zeros((2, 0), bool)], "views": [np.zeros((2, 0), bool)]}
@@ -122,10 +135,11 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
     for chosen in (first, ~first):
         if not chosen.any() or chosen.all():
             return {}
-        temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen])
+        temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen], classes)
         probabilities = softmax(logits[~chosen], temperature)
-        outside = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
-        outcome = _sure_and_right(withhold_names(probabilities, outside, CLASSES, abstain), labels[~chosen], abstain)
+        outside = Domain(groups=groups).excludes_groups(probabilities, classes)
+        named = withhold_names(probabilities, outside, classes, abstain)
+        outcome = _sure_and_right(named, labels[~chosen], classes, abstain)
         is_view = np.flatnonzero(~chosen) >= images
         others = np.flatnonzero(~chosen)[~is_view]
         highest[others] = probabilities[~is_view].max(axis=1)
@@ -140,21 +154,23 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
     return measured
 
 
-def choose_groups(probabilities: np.ndarray, labels: np.ndarray, abstain: float) -> dict[str, float]:
+def choose_groups(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], abstain: float
+) -> dict[str, float]:
     """Choose minimum probabilities of coarse groups that are too often wrong.
 
     A group gets a limit if less than `MIN_PRECISION` of its sure names are right without one.
 
     Args:
-        probabilities: (N, C) of validation images and views; labels: (N,) true classes.
+        probabilities: (N, C) of validation images and views; labels: (N,) true classes; classes: names of the C.
         abstain: the abstention threshold.
 
     Returns:
         coarse group -> summed probability below which its galaxies are doubted; groups that need none are left out.
     """
-    groups = np.array([coarse_group(name) for name in CLASSES])
-    best = groups[best_groups(probabilities)]
-    sure, right = _sure_and_right(probabilities, labels, abstain)
+    groups = np.array([coarse_group(name) for name in classes])
+    best = _best_groups(probabilities, groups)
+    sure, right = _sure_and_right(probabilities, labels, classes, abstain)
     limits: dict[str, float] = {}
     for group in COARSE:
         sums = probabilities[:, groups == group].sum(axis=1)
@@ -172,15 +188,14 @@ def choose_groups(probabilities: np.ndarray, labels: np.ndarray, abstain: float)
 
 
 def choose_domain(
-    forward: Forward, images: np.ndarray, labels: np.ndarray, temperature: float, abstain: float | None, margin: float
+    forward: Forward, images: np.ndarray, validation: GalaxyDataset, temperature: float, abstain: float | None
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Choose the limits of `inference.domain.Domain`.
 
     Args:
         forward: of the network, (N, size, size, 3) uint8 to logits (N, C).
-        images: validation images; labels: (N,) their classes, of `labels.CLASSES`.
+        images: of `validation`, (N, size, size, 3) uint8.
         temperature, abstain: of the classifier.
-        margin: total share of the longer side that a crop adds.
 
     Returns:
         The limits, and the measured precision and coverage at every amount for the run's record.
@@ -189,7 +204,7 @@ def choose_domain(
     found: dict[str, Any] = {}
     limits: dict[str, float] = {}
     for name, amounts, degrade in (
-        ("min_side", SIDES, lambda image, side: shrunk(image, round(side * (1 + margin)))),
+        ("min_side", SIDES, lambda image, side: shrunk(image, round(side * (1 + validation.margin)))),
         ("max_outside", OUTSIDE, lambda image, share: cut(image, share, rng)),
         ("max_burnt", BURNT, overexposed),
     ):
@@ -197,7 +212,8 @@ def choose_domain(
         for amount in amounts:
             degraded = np.stack([degrade(image, amount) for image in images])
             probabilities = softmax(forward(degraded), temperature)
-            rows.append({"amount": amount, **sure_precision(probabilities, labels, abstain)})
+            precision = sure_precision(probabilities, validation.labels, validation.classes, abstain)
+            rows.append({"amount": amount, **precision})
         found[name], limits[name] = rows, float(last_good(rows))
     logits = forward(images)
     highest = logits.max(axis=1)
@@ -219,13 +235,15 @@ def last_good(rows: Sequence[dict[str, float]]) -> float:
     return good
 
 
-def sure_precision(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> dict[str, float]:
+def sure_precision(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], abstain: float | None
+) -> dict[str, float]:
     """Measure coverage and precision of the names that count as sure.
 
     Coverage is the share of images with a sure name (class or group); precision is the share of these whose coarse
     group is right.
     """
-    sure, right = _sure_and_right(probabilities, labels, abstain)
+    sure, right = _sure_and_right(probabilities, labels, classes, abstain)
     return {"coverage": float(sure.mean()), "precision": float(right[sure].mean()) if sure.any() else 1.0}
 
 
@@ -243,55 +261,22 @@ def _precision(sure: np.ndarray, right: np.ndarray, repeats: int) -> dict[str, A
     }
 
 
-def _sure_and_right(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> np.ndarray:
+def _sure_and_right(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], abstain: float | None
+) -> np.ndarray:
     """Return, per image, whether its name is sure and its group right: (2, N) bool."""
-    groups = np.array([coarse_group(name) for name in CLASSES])
-    right = groups[best_groups(probabilities)] == groups[labels]
-    named = [sure_group(dict(zip(CLASSES, map(float, row), strict=True))) is not None for row in probabilities]
+    groups = np.array([coarse_group(name) for name in classes])
+    right = _best_groups(probabilities, groups) == groups[labels]
+    named = [sure_group(dict(zip(classes, map(float, row), strict=True))) is not None for row in probabilities]
     sure = np.array(named, bool) | (probabilities.max(axis=1) >= (0.0 if abstain is None else abstain))
     return np.stack([sure, right])
 
 
-def best_groups(probabilities: np.ndarray) -> np.ndarray:
-    """Return a class index (N,) from the most probable coarse group of each row."""
-    groups = np.array([coarse_group(name) for name in CLASSES])
-    names, first = np.unique(groups, return_index=True)
+def _best_groups(probabilities: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the most probable coarse group of each row (N, C).
+
+    `groups` (C,) are those of the classes.
+    """
+    names = np.unique(groups)
     sums = np.stack([probabilities[:, groups == name].sum(axis=1) for name in names], axis=1)
-    return np.asarray(first[sums.argmax(axis=1)])
-
-
-def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """Reduce the resolution of a crop, but not its size.
-
-    The crop (size, size, 3) uint8 then looks as if it had `side` pixels in its frame.
-    """
-    size = image.shape[0]
-    if side >= size:
-        return image
-    return resize(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), size, size)
-
-
-def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Replace `share` of a crop's area, as if it lay outside the frame.
-
-    The area is at one side or all around, and is filled as the runtime fills it.
-    """
-    size, all_sides = image.shape[0], rng.random() < 0.5
-    strip = round(size * (1 - np.sqrt(1 - share)) / 2) if all_sides else round(size * share)
-    view = np.rot90(image, int(rng.integers(4)))
-    # As of a galaxy that is larger than its frame, or at its edge.
-    inner = view[strip : size - strip, strip : size - strip] if all_sides else view[strip:]
-    other_strips = strip if all_sides else 0
-    inner = np.ascontiguousarray(inner)
-    repeated = cv2.copyMakeBorder(
-        inner, strip, other_strips, other_strips, other_strips, borderType=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(repeated)
-
-
-def overexposed(image: np.ndarray, share: float) -> np.ndarray:
-    """Raise a crop's light above the sky until `share` of its pixels are burnt out."""
-    sky, _ = sky_and_peak(image)
-    light = image - sky
-    factor = (BURNT_LEVEL + 2 - sky.max()) / max(float(np.quantile(light.max(axis=2), 1 - share)), 1.0)
-    return np.asarray(np.clip(np.round(sky + light * max(factor, 1.0)), 0, 255).astype(np.uint8))
+    return np.asarray(names[sums.argmax(axis=1)])

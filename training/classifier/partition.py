@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cache import cache_key, cached_array
 from ..data.near_duplicates import CRITERIA, near_duplicates
-from ..data.splits import holdout_indices, split_hash
+from ..data.splits import holdout_indices, labels_hash, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
@@ -25,7 +25,8 @@ class DatasetSplit:
     Attributes:
         train: images to train on, with or without a class.
         validation, test: images with a class.
-        record: how the split was made: seed, hash, number of groups and images.
+        record: how the split was made: seed, hash, hash of the labels of validation and test, number of groups and
+            images.
     """
 
     train: GalaxyDataset
@@ -63,6 +64,7 @@ def split_dataset(dataset: GalaxyDataset, seed: int = 1) -> DatasetSplit:
     record = {
         "seed": seed,
         "hash": split_hash(found, ids),
+        "labels": labels_hash(found, ids, [grouped.classes[label] if label >= 0 else "" for label in grouped.labels]),
         "groups": len(np.unique(groups)),
         "pictures": len(grouped),
         "test": len(found.test),

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UserError
 from ..augmentation.presets import AUGMENTATIONS
 from .balancing import STRATEGIES
+from .small_network import NetworkError, SmallNetwork
+from .small_network import build as build_small
 
 if TYPE_CHECKING:
     import keras
@@ -221,10 +223,11 @@ def with_network(recipe: Recipe, path: Path) -> Recipe:
     if recipe.network != "small":
         raise RecipeError(f"the network of this recipe is {recipe.network}: only that of 'small' can be chosen")
     try:
-        spec = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
+        spec = SmallNetwork.from_dict({"size": recipe.size, **values}).to_dict()
+    except (OSError, ValueError, KeyError, TypeError, NetworkError) as error:
         raise RecipeError(f"{path} is not the picked.json of a search: {error}") from None
-    return replace(recipe, size=spec.pop("size", recipe.size), spec=spec)
+    return replace(recipe, size=spec.pop("size"), spec=spec)
 
 
 def with_width(recipe: Recipe, width: float) -> Recipe:
@@ -257,9 +260,6 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
 
         return mobilenet(recipe.size, classes, weights, **recipe.spec)
     if recipe.network == "small":
-        from .small_network import SmallNetwork
-        from .small_network import build as build_small
-
         return build_small(SmallNetwork.from_dict({**recipe.spec, "size": recipe.size}), classes)
     from .report_networks import BUILDERS
 

@@ -235,7 +235,7 @@ def _within(name: str, value: Any, low: int, high: int) -> None:
 
 
 def _one_of(name: str, value: Any, known: tuple[Any, ...]) -> None:
-    if isinstance(value, bool) or value not in known:
+    if type(value) is not type(known[0]) or value not in known:  # neither True for 1 nor 3.0 for 3
         raise NetworkError(f"{name} is {value!r}; it must be one of {', '.join(map(str, known))}")
 
 

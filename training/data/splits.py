@@ -106,6 +106,19 @@ def split_hash(split: SplitIndices, ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def labels_hash(split: SplitIndices, ids: Sequence[str], names: Sequence[str]) -> str:
+    """Return the SHA-256 (hex) of the classes of the validation and test images.
+
+    It does not depend on the order of the images.
+
+    Args:
+        ids: (N,) content hashes.
+        names: (N,) names of the classes, "" for none.
+    """
+    parts = {"validation": split.validation, "test": split.test}
+    return data_hash(f"{part}:{ids[index]}:{names[index]}" for part, found in parts.items() for index in found.tolist())
+
+
 # Long because half of it describes its arguments and errors.
 def k_fold_indices(
     ids: Sequence[str],

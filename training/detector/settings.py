@@ -161,17 +161,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Differences from `DetectorSettings`: four networks of this project, and two as published."""
 
 
+SEARCHED = ("size", "width", "fpn_filters", "head_convs", "scales_per_octave", "min_level")
+"""What a search chooses: the fields of `search.detector_space.DetectorDesign`."""
+
+
 def read_picked_network(path: Path) -> dict[str, Any]:
     """Read the network chosen by a detector search.
 
     Raises:
-        RunError: the file is not the result of a search.
+        RunError: the file is not the result of a search, or a value of its network is of another type.
     """
-    names = {field.name for field in dataclasses.fields(DetectorSettings)}
     try:
         values = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
-        if not values or not values.keys() <= names:
-            raise ValueError("its network is not a detector")
+        if not values or not values.keys() <= set(SEARCHED):
+            raise ValueError(f"its network is not a detector: it has other values than {', '.join(SEARCHED)}")
+        for name, value in values.items():
+            if type(value) not in (int, type(getattr(DetectorSettings, name))):
+                raise ValueError(f"{name} of its network is {value!r}, not a number as in a search's result")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is not a picked.json of 'galaxy-edge study search-detector': {error}") from None
     return values

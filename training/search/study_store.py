@@ -162,9 +162,11 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
     if before.get("space") != agreed["space"]:
         raise SearchError(f"{storage} was started on another space of networks: name another folder")
     old, new = _flatten(before), _flatten(agreed)
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            difference = "on other data" if name == "data" else f"with {name}={old.get(name)}, not {new.get(name)}"
+    for name in sorted(old):  # what an earlier version did not record cannot be compared
+        if old[name] != new.get(name):
+            difference = (
+                "on other data" if name in ("data", "loaded") else f"with {name}={old[name]}, not {new.get(name)}"
+            )
             raise SearchError(f"{storage} was started {difference}: continue with the same, or name another folder")
     return study
 

@@ -21,8 +21,8 @@ from ..data.errors import DataError
 from ..data.splits import holdout_indices
 from ..data.splits import k_fold_indices as draw_folds
 from ..run import RunError, trained_epochs, write_json
-from .agreement import agree, is_finished
-from .runs import fit_parts, is_resumable, probabilities_of
+from .agreement import agree, is_finished, is_resumable, recipe_settings
+from .runs import fit_parts, probabilities_of
 from .significance import MetricDifference, PairedComparison, compare, macro_scores
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,8 @@ def compare_folds(
     for name, recipe in recipes.items():
         dataset = load_dataset(data, recipe.margin)
         drawn[name] = dataset, _draw(dataset, k, repeats, seed)
-    agree(out, {"command": "folds", "data": dataset.hash, "folds": k, "seed": seed}, recipes, weights)
+    about = {"command": "folds", "data": dataset.hash, "folds": k, "seed": seed}
+    agree(out, about, recipe_settings(recipes, weights))
     for name, recipe in recipes.items():
         dataset, folds = drawn[name]
         for fold in folds:
@@ -140,7 +141,7 @@ def compare_folds(
                 dataset.take(fold.validation),
                 run,
                 seed=seed,
-                resume=is_resumable(run, recipe),
+                resume=is_resumable(run, recipe.epochs),
                 threads=threads,
                 weights=weights,
                 report=report,
@@ -217,7 +218,7 @@ def cross_sources(
     where a difference comes from.
 
     Raises:
-        DataError: there is only one source.
+        DataError: there is only one source, or there are too few images to measure on.
     """
     parts = split_dataset(load_dataset(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
@@ -227,6 +228,14 @@ def cross_sources(
     groups = {
         name: {group for group in set(parts.train.groups) - {""} if counts[name, group] >= MIN_IMAGES} for name in names
     }
+    for trained in names:
+        for measured in names:
+            if not len(_in_groups(parts.validation, measured, groups[trained] & groups[measured])):
+                where = f"{trained} has" if measured == trained else f"{trained} and {measured} share"
+                raise DataError(
+                    f"{where} no coarse group with {MIN_IMAGES} training images of a source and images to measure on: "
+                    f"add images to {data}, or leave a source out"
+                )
     accuracy, recall, images = dict[str, dict[str, float]](), dict[str, Any](), dict[str, Any]()
     for trained in names:
         run = out / trained
@@ -238,7 +247,7 @@ def cross_sources(
             DatasetSplit(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record),
             run,
             seed=seed,
-            resume=is_resumable(run, recipe),
+            resume=is_resumable(run, recipe.epochs),
             threads=threads,
             weights=weights,
             report=report,
@@ -259,14 +268,14 @@ def _correct_groups(run: Path, validation: GalaxyDataset, source: str, groups: s
 
     The values are (n,) bool.
     """
-    indices = [
-        index
-        for index, (origin, group) in enumerate(zip(validation.sources, validation.groups, strict=True))
-        if origin == source and group in groups
-    ]
-    dataset = validation.take(indices)
+    dataset = validation.take(_in_groups(validation, source, groups))
     predicted = probabilities_of(run, dataset).argmax(axis=1)
     correct = np.array(
         [coarse_group(dataset.classes[label]) == group for label, group in zip(predicted, dataset.groups, strict=True)]
     )
     return {group: correct[np.array(dataset.groups) == group] for group in sorted(set(dataset.groups))}
+
+
+def _in_groups(dataset: GalaxyDataset, source: str, groups: set[str]) -> np.ndarray:
+    """Return the indices (n,) of a source's images of one of the groups."""
+    return np.flatnonzero((np.array(dataset.sources) == source) & np.isin(dataset.groups, list(groups)))

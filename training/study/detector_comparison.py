@@ -16,12 +16,13 @@ import numpy as np
 
 from ...files import write_atomic
 from ..data.splits import data_hash
+from ..detector.dataset import is_trainable
 from ..detector.fit import train
 from ..detector.settings import PRESETS, DetectorSettings
 from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import RunError, read_log, read_record, trained_epochs, write_json
-from .agreement import agree_plain, finished_seeds
+from .agreement import Settings, agree, finished_seeds, is_resumable, tabulated
 from .detector_table import MEASURED, comparison_table
 
 logger = logging.getLogger(__name__)
@@ -86,51 +87,79 @@ def compare_detectors(
         epoch = DetectorSettings(**PRESETS[name]).images_per_epoch
         if budget.scenes is not None and budget.scenes < epoch:
             raise RunError(f"an epoch of {name} has {epoch:,} scenes: give at least as many as --scenes")
+    digests = [(sample.labels_digest(), is_trainable(sample)) for sample in read_set(data)]
     shared = {
         "command": "compare-detectors",
-        "data": data_hash(sample.labels_digest() for sample in read_set(data)),
+        "data": data_hash(digest for digest, _ in digests),
         "budget": dataclasses.asdict(budget),
     }
+    trained_on = {"labels": data_hash(digest for digest, trainable in digests if trainable)}
     settings = {name: DetectorSettings(**PRESETS[name], patience=budget.patience, threads=threads) for name in names}
     wanted = {name: chosen.plain() for name, chosen in settings.items()}
     for values in wanted.values():
         del values["threads"]  # may change between runs
-    presets = agree_plain(out, shared, wanted)
+    known = _with_epochs(agree(out, shared, wanted, "detect", trained_on), budget)
+    tabulated(out, known, "detect", trained_on)
     rows: list[dict[str, Any]] = []
     for name, chosen in settings.items():
         epochs = _epochs(chosen, data, out / name, budget, report)
-        for seed in seeds:
-            folder = out / name / f"seed{seed}"
+        folders = {seed: out / name / f"seed{seed}" for seed in seeds}
+        resumed = {
+            seed: is_resumable(folder, epochs) for seed, folder in (finished_seeds(out / name) | folders).items()
+        }
+        for seed, folder in folders.items():
             logger.info("training %s, seed %d, at most %d epochs", name, seed, epochs)
-            run = dataclasses.replace(chosen, seed=seed, epochs=epochs)
-            train(data, folder, run, (folder / "run.json").exists(), report)
-            finished = {preset: finished_seeds(out / preset) for preset in presets}
-            rows = [_row(preset, runs) for preset, runs in finished.items() if runs]
+            train(data, folder, dataclasses.replace(chosen, seed=seed, epochs=epochs), resumed[seed], report)
+            finished = tabulated(out, known, "detect", trained_on)
+            rows = [_row(preset, runs) for preset, runs in finished.items()]
             found = {"about": shared, "rows": rows}
             write_json(out / "comparison.json", found)
             write_atomic(out / "comparison.md", comparison_table(found).encode())
     return rows
 
 
+def _with_epochs(known: Settings, budget: Budget) -> Settings:
+    """Return the settings of presets with the epochs of a budget, if known."""
+    without = {name: {key: value for key, value in old.items() if key != "epochs"} for name, old in known.items()}
+    if budget.scenes is None:
+        return without
+    return {name: {**old, "epochs": budget.scenes // int(old["images_per_epoch"])} for name, old in without.items()}
+
+
 def _epochs(settings: DetectorSettings, data: Path, folder: Path, budget: Budget, report: Report | None) -> int:
     """Return the number of epochs in a budget; measure the speed if needed.
+
+    Finished runs may tell the speed. Their number of epochs stays, as long as one of them tells it.
 
     Args:
         folder: of the preset.
     """
-    if budget.scenes is not None:
-        return budget.scenes // settings.images_per_epoch
-    measured, finished = folder / "speed", finished_seeds(folder)
+    if budget.core_hours is None:
+        return int(budget.scenes or 0) // settings.images_per_epoch
+    measured, finished = folder / "speed", list(finished_seeds(folder).values())
     if finished and not measured.exists():
-        measured = next(iter(finished.values()))
-    else:
-        trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
-        train(data, measured, trial, (measured / "run.json").exists(), report)
-    seconds = [float(line["core_seconds"]) for line in read_log(measured)[:SPEED_EPOCHS]]
-    limit = (budget.core_hours or 0.0) * 3600
+        affordable = [_affordable(run, budget.core_hours) for run in finished]
+        used = [read_record(run).settings["epochs"] for run in finished]
+        return next((epochs for epochs in used if epochs in affordable), affordable[0])
+    trial = dataclasses.replace(settings, epochs=SPEED_EPOCHS, patience=0)
+    train(data, measured, trial, is_resumable(measured, SPEED_EPOCHS), report)
+    return _affordable(measured, budget.core_hours)
+
+
+def _affordable(run: Path, core_hours: float) -> int:
+    """Return the number of epochs in a budget, at the speed of a run.
+
+    Raises:
+        RunError: the budget is less than an epoch, or the run's log does not tell the speed.
+    """
+    found = [line.get("core_seconds") for line in read_log(run)[:SPEED_EPOCHS]]
+    seconds = [float(value) for value in found if isinstance(value, int | float)]
+    if not seconds or len(seconds) < len(found):
+        raise RunError(f"{run / 'log.jsonl'} has no processor times: move this run, so that the speed is measured")
+    limit = core_hours * 3600
     if limit < seconds[0]:
         least = seconds[0] / 3600
-        raise RunError(f"an epoch of {folder.name} takes {least:.2g} core-hours: give at least as many")
+        raise RunError(f"an epoch of {run.parent.name} takes {least:.2g} core-hours: give at least as many")
     further = math.floor((limit - sum(seconds)) / max(seconds[-1], 1e-6))
     return max(1, len(seconds) + further)
 

@@ -47,10 +47,10 @@ def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
         network = load_keras_file(run / "model.keras")
         forward, validation = compile_forward(network), parts.validation
         images = validation.images(model["input"]["width"])
-        decode, measured = calibrate_on_views(forward, images, validation, settings["seed"])
+        chosen, measured = calibrate_on_views(forward, images, validation, settings["seed"])
         before = dict(model["decode"])
-        decode, metrics = calibrate_and_measure(forward(images), validation, run, decode, measured.pop("ece", None))
+        decode, metrics = calibrate_and_measure(forward(images), validation, run, chosen, measured.pop("ece", None))
         model["decode"] = decode
-        record.metrics.update(metrics | {"sure": measured})
+        record.metrics.update(metrics | ({"sure": measured} if measured else {}))
         write_json(run / "run.json", record.to_dict())
     return {"before": before, "decode": decode, "sure": measured}

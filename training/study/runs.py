@@ -23,7 +23,7 @@ from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, read_record, trained_epochs, write_json
-from .agreement import agree, finished_seeds, is_finished, read_predictions
+from .agreement import agree, is_finished, is_resumable, read_predictions, recipe_settings, tabulated
 from .significance import macro_scores
 from .study_table import RunScores, StudyRow, summary, table
 
@@ -155,11 +155,16 @@ def run_many(
     Raises:
         RunError: a folder holds a run of other data or settings.
     """
-    parts = {}
-    for margin in {recipe.margin for recipe in recipes.values()}:
-        parts[margin] = split_dataset(load_dataset(data, margin, keep_boxy, unnamed=True), split_seed)
-    split = next(iter(parts.values())).record["hash"]
-    names = agree(out, {"command": command, "data": split, "split_seed": split_seed}, recipes, weights)
+    datasets = {
+        margin: load_dataset(data, margin, keep_boxy, unnamed=True)
+        for margin in {recipe.margin for recipe in recipes.values()}
+    }
+    parts = {margin: split_dataset(dataset, split_seed) for margin, dataset in datasets.items()}
+    split = next(iter(parts.values())).record
+    about = {"command": command, "data": split["hash"], "labels": next(iter(datasets.values())).hash}
+    shared = {"split": {name: split[name] for name in ("hash", "labels")}}
+    wanted = recipe_settings(recipes, weights)
+    known = agree(out, about | {"split_seed": split_seed}, wanted, "classify", shared)
     rows: list[StudyRow] = []
     for name, recipe in recipes.items():
         for seed in seeds:
@@ -171,13 +176,15 @@ def run_many(
                 parts[recipe.margin],
                 run,
                 seed=seed,
-                resume=is_resumable(run, recipe),
+                resume=is_resumable(run, recipe.epochs),
                 threads=threads,
                 weights=weights,
                 report=report,
             )
-        finished = {each: finished_seeds(out / each) for each in names}
-        rows = [summary(each, list(map(row_of, runs.values()))) for each, runs in finished.items() if runs]
+        rows = [
+            summary(each, list(map(row_of, runs.values())))
+            for each, runs in tabulated(out, known, "classify", shared).items()
+        ]
         write_json(out / "table.json", [row.to_dict() for row in rows])
         write_atomic(out / "table.md", table(rows).encode())
         compare_bars(
@@ -186,22 +193,6 @@ def run_many(
             "macro F1 on validation",
         )
     return rows
-
-
-def is_resumable(run: Path, recipe: Recipe) -> bool:
-    """Return whether a folder holds a run to resume, interrupted or finished.
-
-    Raises:
-        RunError: the run has another number of epochs, so it cannot be compared with the others.
-    """
-    if not (run / "run.json").exists():
-        return False
-    epochs = read_record(run).settings["epochs"]
-    if epochs != recipe.epochs:
-        raise RunError(
-            f"{run} was started with epochs={epochs}, not {recipe.epochs}: request the same, or name another --out"
-        )
-    return True
 
 
 def probabilities_of(
@@ -218,6 +209,9 @@ def probabilities_of(
         dataset: the images.
         transform: applied to the network's inputs (N, S, S, 3) uint8; None for no change.
         before_refit: with the last layer as it was trained, see `classifier.last_layer`.
+
+    Raises:
+        RunError: the run has no network, or that of another run.
     """
     from ..classifier.last_layer import restore_trained_layer
     from ..classifier.validation import predict
@@ -226,6 +220,11 @@ def probabilities_of(
     model = read_record(run).model
     images = dataset.images(model["input"]["width"])
     network = load_model(run)
+    if network.count_params() != model.get("parameters", network.count_params()):
+        raise RunError(
+            f"{run / 'model.keras'} is of another run: it has {network.count_params():,} parameters, and "
+            f"{run / 'run.json'} has {model['parameters']:,}; copy the run again, with all its files"
+        )
     if before_refit:
         restore_trained_layer(network, run)
     logits = predict(network, images if transform is None else transform(images))

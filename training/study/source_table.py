@@ -1,4 +1,4 @@
-"""The table of a comparison over the sources of images, which needs no TensorFlow."""
+"""The table of a comparison over sources, which needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from ...models.markdown import markdown_table
 def source_table(
     recall: Mapping[str, Mapping[str, Mapping[str, float]]], images: Mapping[str, Mapping[str, Mapping[str, int]]]
 ) -> str:
-    """Format the accuracy of the coarse group, and the recall of each group, as Markdown.
+    """Format the accuracies of a comparison over sources as Markdown.
+
+    They are that of the coarse group, and the recall of each group.
 
     Args:
         recall: source trained on -> source measured on -> group -> its recall.

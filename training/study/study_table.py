@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...models.markdown import markdown_table
+from ..run import RunError
 from .significance import MacroScores
 
 MEASURED = ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")
@@ -91,7 +92,16 @@ class StudyRow:
 
 
 def summary(name: str, runs: Sequence[RunScores]) -> StudyRow:
-    """Combine the scores of several seeds."""
+    """Combine the scores of several seeds.
+
+    Raises:
+        RunError: the runs are of different networks, numbers of epochs or validation images.
+    """
+    for key in ("network", "parameters", "epochs", "images"):
+        by_seed = {run.seed: getattr(run, key) for run in runs}
+        if len(set(by_seed.values())) > 1:
+            differing = ", ".join(f"{value} (seed {seed})" for seed, value in by_seed.items())
+            raise RunError(f"the runs of {name} differ in {key}, {differing}: train all seeds with the same settings")
     values = {key: [getattr(run, key) for run in runs] for key in MEASURED}
     return StudyRow(
         name,

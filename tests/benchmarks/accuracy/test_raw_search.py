@@ -4,6 +4,7 @@ What counts as found and as false, for the detector and for a fitted SEP.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,10 +90,21 @@ def test_the_baseline_is_cut_at_the_same_number_of_false_detections():
     assert [int(found.sum()) for found in at_equal_false_alarms(frames, 2)] == [1, 1]
 
 
+def starry(seed: int) -> RawFrame:
+    """A frame with stars, which a filter is to tell from galaxies."""
+    frame = raw_frame(seed)
+    y, x = np.mgrid[-12:13, -12:13]
+    star = 9000 * np.exp(-(np.hypot(x, y) ** 2) / 18)
+    mosaic = frame.mosaic.astype(np.float64)
+    for row, column in np.random.default_rng([seed, 1]).integers(20, 780, (15, 2)):
+        mosaic[row - 12 : row + 13, column - 12 : column + 13] += star
+    return replace(frame, mosaic=mosaic.astype(np.uint16))
+
+
 @pytest.fixture(scope="module")
 def result():
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector-raw"), "detect")
-    exposures = [raw_frame(seed) for seed in range(8)]  # two train, one validates, five are tested on
+    exposures = [starry(seed) for seed in range(8)]  # two train, one validates, five are tested on
     return evaluate_composites(RawDetector(bundle), exposures, [disc()], repeats=1, fit_repeats=2)
 
 
@@ -107,6 +119,14 @@ def test_galaxies_are_counted_by_signal(result):
         low, high = every.interval
         assert 0 <= low < high <= 1
     assert result.sep.false == result.detector.false and result.sep.settings["size"] > 0
+
+
+def test_exposures_without_stars_cannot_fit_a_filter():
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector-raw"), "detect")
+    with pytest.raises(DataError, match="too few sources in the exposures"):
+        evaluate_composites(
+            RawDetector(bundle), [raw_frame(seed) for seed in range(8)], [disc()], repeats=1, fit_repeats=1
+        )
 
 
 def test_too_few_exposures_are_refused():

@@ -112,7 +112,7 @@ def test_a_run_over_its_core_hours_is_said(limit, said):
 
 @pytest.mark.parametrize("name", ["views", "balance"])
 def test_rows_of_another_command_are_not_saved(name, tmp_path):
-    """A comparison of networks is none of augmentations, with or without its study.json."""
+    """A comparison of networks is not one of augmentations."""
     (tmp_path / "table.json").write_text(json.dumps([row("simple", 0.5), row("bigger", 0.6)]))
     with pytest.raises(RunError, match=f"rows that 'galaxy-edge study {name}' does not make: simple, bigger"):
         save_table(name, tmp_path, tmp_path / "results")

@@ -4,6 +4,7 @@ import pytest
 from galaxy_edge.cli.terminal.training_progress import (
     TrainingProgress,
     classifier_table,
+    format_metrics,
     format_scores,
     show_training,
 )
@@ -19,6 +20,24 @@ def test_a_classifier_is_a_table_without_json():
         ["coarse", "group", "accuracy", "1.000"], ["calibration", "error", "0.100"],
         ["recall", "of", "smooth_round", "0.500"], ["recall", "of", "spiral_tight", "-"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "abstention threshold of 0.75: measuring the accuracy above it needs more images, or a longer training"),
+        ({"coverage": 0.0}, "above the abstention threshold of 0.75: 0.0% of the images"),
+        (
+            {"coverage": 0.5, "accuracy": 0.9},
+            "above the abstention threshold of 0.75: 50.0% of the images, 90.0% of them correct",
+        ),
+    ],
+)
+def test_a_threshold_is_printed_with_what_is_known_of_it(known, said):
+    """A training on few images ended in an error: it had no measured coverage."""
+    metrics = {"images": 40, "accuracy": 0.8, "macro_f1": 0.75, "coarse_accuracy": 1.0, "ece": None, "recall": {}}
+    text = format_metrics(metrics | {"sets": {}, "abstain": {"threshold": 0.75} | known})
+    assert text.splitlines()[-1] == said
 
 
 def test_a_detector_has_the_same_table_as_a_classifier():

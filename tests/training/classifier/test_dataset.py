@@ -4,6 +4,7 @@ Invalid ones are refused with the reason.
 """
 
 import csv
+import os
 from dataclasses import replace
 
 import cv2
@@ -134,12 +135,34 @@ def test_a_class_without_images_and_an_image_of_two_classes_are_warned_of(tmp_pa
     """Tables of results would not show it."""
     folders(tmp_path, ["ring", "lens"])
     (tmp_path / "spiral").mkdir()
+    (tmp_path / "unmounted").symlink_to(tmp_path / "nothing")
     (tmp_path / ".thumbnails").mkdir()
     (tmp_path / "ring" / "copy.png").write_bytes((tmp_path / "lens" / "1.png").read_bytes())
     assert load_dataset(tmp_path).classes == ("lens", "ring")
     empty, twice = caplog.messages
-    assert empty.endswith("without images are not classes: spiral")
+    assert empty.endswith("without images are not classes: spiral, unmounted")
     assert f"{tmp_path / 'lens' / '1.png'} and {tmp_path / 'ring' / 'copy.png'}, for example" in twice
+
+
+def test_only_files_are_images(tmp_path, caplog):
+    """The read of a pipe never ended; the others were unexpected errors."""
+    folders(tmp_path, ["ring", "lens"])
+    os.mkfifo(tmp_path / "ring" / "pipe.png")
+    (tmp_path / "ring" / "folder.png").mkdir()
+    (tmp_path / "ring" / "itself.png").symlink_to("itself.png")
+    (tmp_path / "lens" / "broken.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "lens" / "good.png").symlink_to(tmp_path / "ring" / "1.png")
+    assert np.bincount(load_dataset(tmp_path).labels).tolist() == [4, 3]
+    lens, ring, _ = caplog.messages
+    assert lens.startswith("1 images of") and lens.endswith("broken.png, for example")
+    assert ring.startswith("3 images of") and ring.endswith("folder.png, for example")
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    with pytest.raises(DataError, match="holds no data set"):
+        load_dataset(folders(tmp_path, [".ring", ".lens"]))
+    (tmp_path / ".ring" / "index.csv").touch()
+    assert load_dataset(folders(tmp_path, ["ring", "lens"])).classes == ("lens", "ring")
 
 
 def test_a_broken_image_is_named_when_it_is_read(tmp_path):

@@ -7,59 +7,56 @@ pytest.importorskip("scipy", reason="needs the train extra")
 from galaxy_edge.models.classification_metrics import calibration_error
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.intervals import wilson_interval
-from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.models.labels import CLASSES, GALAXY10, coarse_group
 from galaxy_edge.runtime.inference.domain import highest_doubted
 from galaxy_edge.training.classifier.calibration import fit_temperature
+from galaxy_edge.training.classifier.dataset import GalaxyDataset
+from galaxy_edge.training.classifier.dataset_files import DECALS
 from galaxy_edge.training.classifier.domain_limits import (
-    BURNT,
-    OUTSIDE,
     VIEWS,
     _choose_names,
     _measured_on_other_half,
+    calibrate_on_views,
     choose_groups,
-    cut,
     last_good,
-    overexposed,
-    shrunk,
     sure_precision,
 )
 from galaxy_edge.training.data.splits import in_first_half
 
-SIZE = 69
+SIZE = 32
 
 
-@pytest.fixture(scope="module")
-def galaxy():
-    """A round galaxy on dark sky, (69, 69, 3) uint8."""
-    axis = np.arange(SIZE) - (SIZE - 1) / 2
-    light = 170 * np.exp(-np.hypot(axis[:, None], axis[None]) / 9)
-    return np.clip(light[..., None] + np.array([12, 9, 15]), 0, 255).astype(np.uint8)
+def dataset(classes):
+    """Four flat images of each class, of a level of its own."""
+    labels = np.repeat(np.arange(len(classes)), 4)
+    images = [np.full((SIZE, SIZE, 3), 40 + 20 * label, np.uint8) for label in labels]
+    ids = tuple(f"{number:064x}" for number in np.random.default_rng(5).integers(0, 1 << 62, len(labels)))
+    readers = tuple(lambda image=image: (image, None) for image in images)
+    groups = tuple(coarse_group(classes[label]) for label in labels)
+    return GalaxyDataset(classes, labels, groups, ids, ("flat",) * len(labels), readers, 0.3)
 
 
-@pytest.mark.parametrize("share", BURNT)
-def test_overexposed_images_are_burnt_out_by_the_share(galaxy, share):
-    """Counted as the runtime does."""
-    burnt = (overexposed(galaxy, share).max(axis=2) >= 250).mean()
-    assert burnt == pytest.approx(share, abs=0.012)
+@pytest.mark.parametrize("classes", [CLASSES, CLASSES[1:4], GALAXY10, ("spiral_any", "smooth_any")])
+def test_limits_are_chosen_for_any_classes_with_coarse_groups(classes):
+    """A run on a folder of three classes failed after all of its training."""
+    validation = dataset(classes)
+
+    def forward(images):
+        levels = images.mean(axis=(1, 2, 3))[:, None]
+        return -(((levels - 40 - 20 * np.arange(len(classes))) / 10) ** 2)
+
+    decode, measured = calibrate_on_views(forward, validation.images(SIZE), validation, 1)
+    assert highest_doubted(len(classes)) < decode["abstain"] <= 1
+    assert decode["domain"].keys() == {"min_side", "max_outside", "max_burnt", "min_energy"}
+    assert decode.get("groups", {}).keys() <= set(map(coarse_group, classes))
+    assert measured["views"]["images"] == VIEWS * len(validation)
 
 
-@pytest.mark.parametrize("share", OUTSIDE)
-def test_cut_images_repeat_the_last_row_of_the_frame(galaxy, share):
-    """The size stays, and the share that is no longer shown holds one value a line."""
-    for seed in range(4):
-        view = cut(galaxy, share, np.random.default_rng(seed))
-        assert view.shape == galaxy.shape
-        turned = [np.rot90(view, quarter) for quarter in range(4)]
-        strip = round(SIZE * (1 - np.sqrt(1 - share)) / 2)
-        assert any((part[:strip] == part[strip]).all() for part in turned)
-
-
-def test_shrunk_images_lose_detail_only(galaxy):
-    """A galaxy of few pixels is as bright as before."""
-    noise = np.random.default_rng(1).integers(0, 60, galaxy.shape, dtype=np.uint8)
-    small = shrunk(noise, 12)
-    assert small.shape == galaxy.shape and small.std() < noise.std() / 2
-    assert small.mean() == pytest.approx(noise.mean(), abs=1) and (shrunk(noise, 80) == noise).all()
+def test_classes_without_a_coarse_group_get_no_limits(caplog):
+    """Limits are measured by group, and classes of Galaxy10 DECaLS have none."""
+    validation = dataset(DECALS)
+    assert calibrate_on_views(None, validation.images(SIZE), validation, 1) == (None, {})
+    assert "no limits of its domain" in caplog.text and "classes have none: disturbed, merging" in caplog.text
 
 
 def test_limit_is_the_last_amount_with_enough_correct_classes():
@@ -80,7 +77,7 @@ def test_certain_names_are_classes_and_groups():
     probabilities[1, [CLASSES.index("spiral_tight"), CLASSES.index("spiral_loose")]] = 0.465
     probabilities[2, [CLASSES.index("spiral_tight"), CLASSES.index("smooth_cigar")]] = 0.465
     labels = np.array([CLASSES.index(name) for name in ("smooth_cigar", "edge_on_no_bulge", "spiral_tight")])
-    assert sure_precision(probabilities, labels, 0.75) == {"coverage": pytest.approx(2 / 3), "precision": 0.5}
+    assert sure_precision(probabilities, labels, CLASSES, 0.75) == {"coverage": pytest.approx(2 / 3), "precision": 0.5}
 
 
 def test_a_group_that_is_often_wrong_needs_more():
@@ -94,16 +91,16 @@ def test_a_group_that_is_often_wrong_needs_more():
     probabilities[np.arange(120), np.repeat([disk, disk, spiral], 40)] = sure
     probabilities[np.arange(120), np.repeat([spiral, spiral, disk], 40)] = 1 - sure
     labels = np.repeat([disk, spiral, spiral], 40)
-    assert choose_groups(probabilities, labels, 0.7) == {"disk_no_spiral": 0.89}
+    assert choose_groups(probabilities, labels, CLASSES, 0.7) == {"disk_no_spiral": 0.89}
     labels[:40] = spiral  # never right
-    assert choose_groups(probabilities, labels, 0.7) == {"disk_no_spiral": 1.0}
+    assert choose_groups(probabilities, labels, CLASSES, 0.7) == {"disk_no_spiral": 1.0}
 
 
 def test_abstention_lies_above_what_a_doubted_class_can_have():
     """However good a network is, a galaxy outside its domain stays unsure."""
     labels = np.arange(180) % 9
     logits = np.eye(9)[labels] * 4.0
-    _, abstain, groups = _choose_names(logits, labels)
+    _, abstain, groups = _choose_names(logits, labels, CLASSES)
     assert abstain > highest_doubted(9) > 0.555 and groups == {}
 
 
@@ -127,7 +124,7 @@ def test_calibration_is_measured_with_the_temperature_of_the_other_half():
             probabilities.max(axis=1),
             probabilities.argmax(axis=1) == labels[others],
         )
-    found = _measured_on_other_half(logits, known, ids, images)
+    found = _measured_on_other_half(logits, known, ids, CLASSES)
     assert found["ece"] == pytest.approx(calibration_error(confidence, correct))
     views = found["views"]
     count = views["coverage"] * images

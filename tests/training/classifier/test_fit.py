@@ -4,6 +4,7 @@ Record, log, arrays and saved network.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ tf = pytest.importorskip("tensorflow")
 from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.training.classifier.fit import fit
 from galaxy_edge.training.classifier.keras_utils import multiply_adds
 from galaxy_edge.training.classifier.recipe import build
 from galaxy_edge.training.run import RunRecord, read_record
@@ -101,6 +103,15 @@ def test_the_saved_network_takes_levels_and_returns_named_logits(run):
     assert logits.sum() != pytest.approx(1)  # no softmax inside
     with np.load(out / "predictions.npz") as kept:
         assert logits == pytest.approx(kept["logits"][:1], abs=1e-4)
+
+
+def test_other_classes_are_calibrated_without_views(tmp_path):
+    """A recipe with telescope views failed at its end with other classes."""
+    classes = tuple(f"kind_{number}" for number in range(9))
+    recipe = replace(TINY, views="telescopes", epochs=1, refit=False)
+    record = fit(recipe, replace(TRAIN, classes=classes), replace(VALIDATION, classes=classes), tmp_path / "run")
+    assert record.is_finished and record.model["classes"] == list(classes)
+    assert record.model["decode"].keys() == {"temperature"} and "sure" not in record.metrics
 
 
 @pytest.mark.slow

@@ -63,7 +63,8 @@ def test_picked_network_of_a_search_is_used_unchanged(tmp_path):
     assert with_network(RECIPES["small"], path) == replace(RECIPES["small"], size=60, spec=spec)
     with pytest.raises(RecipeError, match="recipe is scratch"):
         with_network(RECIPES["scratch"], path)
-    for content in ("{}", "no JSON", "[]", '{"network": 3}'):
+    wrong = [{**spec, **change} for change in ({"size": "a"}, {"stem_kernel": 3.0}, {"stages": 3}, {"teacher": "x"})]
+    for content in ("{}", "no JSON", "[]", '{"network": 3}', *(json.dumps({"network": network}) for network in wrong)):
         path.write_text(content)
         with pytest.raises(RecipeError, match=r"is not the picked\.json"):
             with_network(RECIPES["small"], path)

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.detector.settings import DetectorSettings, read_picked_network
+from galaxy_edge.training.detector.settings import SEARCHED, DetectorSettings, read_picked_network
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.search.detector_space import DETECTORS, SPACE, START, cost, design_of
 from helpers.labelled_sets import make_sets
@@ -22,6 +22,7 @@ def test_every_choice_is_a_detector():
         choice = {name: values[int(rng.integers(len(values)))] for name, values in SPACE.items()}
         design = design_of(choice)
         DetectorSettings(**design.to_dict())
+        assert set(design.to_dict()) == set(SEARCHED)
         assert len(DETECTORS.describe(design.to_dict())) == len(DETECTORS.columns)
         price = cost(design)
         assert 1e6 < price.macs < 2e9 and price.parameters > 1e4 and price.int8_bytes > price.parameters / 2
@@ -114,8 +115,15 @@ def test_picked_network_excludes_a_preset(tmp_path):
     assert done.exit_code == 2 and "--preset" in done.output
 
 
+WRONG = [
+    json.dumps({"network": network})
+    for network in ({"size": "256"}, {"size": 256.0}, {"size": True}, {"width": [1]}, {"size": 256, "teacher": "x"})
+]
+"""Networks with values of another type, or that are options of the training."""
+
+
 def test_file_that_is_not_a_picked_detector_is_refused(tmp_path):
-    for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
+    for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}', *WRONG):
         (tmp_path / "picked.json").write_text(content)
         with pytest.raises(RunError, match=r"is not a picked\.json"):
             read_picked_network(tmp_path / "picked.json")

@@ -21,12 +21,19 @@ from helpers.search import formula
         ({"seed": 2}, "started with seed=1, not 2"),
         ({"limits": Limits(max_kib=99)}, "started with max_kib=None, not 99"),
         ({"about": {"data": "other"}}, "started on other data: continue"),
+        ({"about": {"data": "one", "loaded": "other"}}, "started on other data: continue"),
     ],
 )
 def test_study_is_resumed_with_its_own_settings_only(tmp_path, change, words):
-    run_worker(formula, tmp_path, 1)
+    started = {"about": {"data": "one", "loaded": "all"}}
+    run_worker(formula, tmp_path, 1, **started)
     with pytest.raises(SearchError, match=words):
-        run_worker(formula, tmp_path, 2, **change)
+        run_worker(formula, tmp_path, 2, **started | change)
+
+
+def test_a_search_of_before_a_value_was_recorded_is_continued(tmp_path):
+    run_worker(formula, tmp_path, 1, about={"data": "one"})
+    assert run_worker(formula, tmp_path, 2, about={"data": "one", "loaded": "all"}) == 1
 
 
 def test_study_of_another_space(tmp_path, monkeypatch):

@@ -38,6 +38,23 @@ def test_single_source_cannot_be_crossed(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("least", "message"), [
+    (20, "efigi and gz_frames share no coarse group with 20 training images"),
+    (1000, "efigi has no coarse group with 1000 training images"),
+])  # fmt: skip
+def test_sources_without_a_common_group_cannot_be_crossed(tmp_path, monkeypatch, least, message):
+    """After all trainings, the mean of no images was saved as NaN."""
+    data = load_dataset(write_two_sources(tmp_path), unnamed=True)
+    own = {"efigi": ("smooth", "spiral"), "gz_frames": ("edge_on",)}
+    apart = data.take([at for at, (source, group) in enumerate(zip(data.sources, data.groups, strict=True))
+                       if group in own[source]])  # fmt: skip
+    monkeypatch.setattr("galaxy_edge.training.study.comparisons.load_dataset", lambda *_, **__: apart)
+    monkeypatch.setattr("galaxy_edge.training.study.comparisons.MIN_IMAGES", least)
+    with pytest.raises(DataError, match=message):
+        cross_sources(PLAIN, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_message_names_the_class_that_is_too_small(folder, tmp_path):
     """A user with classes of their own must know which one needs more images."""
     few = shutil.copytree(folder[0], tmp_path / "few")

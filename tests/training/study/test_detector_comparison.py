@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
+from galaxy_edge.training.data.splits import data_hash
 from galaxy_edge.training.run import RunError, RunFolder, read_record
 from galaxy_edge.training.study import detector_comparison
-from galaxy_edge.training.study.agreement import agree_plain
+from galaxy_edge.training.study.agreement import agree
 from galaxy_edge.training.study.detector_comparison import Budget, compare_detectors
 
 SECONDS = {192: 0.01, 288: 0.02}
@@ -21,9 +22,9 @@ def trained(monkeypatch):
     def train(data, out, settings, resume=False, report=None):
         if resume:
             return read_record(out)
-        run = RunFolder(
-            out, "detect", settings.plain(), {"hash": "data", "split": {"validation": 300 + settings.seed}}, resume
-        )
+        held_out = {"validation": 300 + settings.seed}
+        about = {"hash": "data", "labels": data_hash([]), "split": held_out}
+        run = RunFolder(out, "detect", settings.plain(), about, resume)
         done.append((out.parent.name, out.name, settings.epochs))
         seconds = SECONDS[settings.size] * settings.images_per_epoch
         for epoch in range(settings.epochs):
@@ -106,11 +107,95 @@ def test_a_budget_has_one_limit(limits):
         Budget(**limits)
 
 
+def change(run, **values):
+    """Change values of a run's record, by name of the table."""
+    record = json.loads((run / "run.json").read_text())
+    for table, changed in values.items():
+        record[table] |= changed
+    (run / "run.json").write_text(json.dumps(record))
+
+
+def test_a_finished_run_of_another_number_of_epochs_is_kept(trained, tmp_path):
+    """It was trained further, and its metrics were lost."""
+    compare_detectors(["nano"], tmp_path, tmp_path / "short", Budget(scenes=1600), seeds=(2,))
+    out = tmp_path / "out"
+    shutil.copytree(tmp_path / "short/nano", out / "nano")
+    before = (out / "nano/seed2/run.json").read_bytes()
+    trained.clear()
+    for seeds in ((1,), (1, 2)):  # another seed would stand in one row with it
+        with pytest.raises(RunError, match="seed2 was started with epochs=1, not 2"):
+            compare_detectors(["nano"], tmp_path, out, Budget(scenes=3200), seeds=seeds)
+    hours = tmp_path / "hours"
+    shutil.copytree(tmp_path / "short/nano", hours / "nano")
+    with pytest.raises(RunError, match="seed2 was started with epochs=1, not 7"):
+        compare_detectors(["nano"], tmp_path, hours, Budget(core_hours=0.1))
+    shutil.rmtree(hours)
+    compare_detectors(["nano"], tmp_path, hours, Budget(core_hours=0.1))
+    shutil.copytree(tmp_path / "short/nano/seed2", hours / "nano/seed2")
+    with pytest.raises(RunError, match=r"seed2 was trained for another number of epochs than .*seed1"):
+        compare_detectors(["nano"], tmp_path, hours, Budget(core_hours=0.1))
+    assert trained == [("nano", "speed", 3), ("nano", "seed1", 20)]
+    assert (out / "nano/seed2/run.json").read_bytes() == before
+
+
+def test_a_run_added_later_does_not_change_the_number_of_epochs(trained, tmp_path):
+    """A faster copied run told another speed: finished runs were trained on."""
+    out, budget = tmp_path / "out", Budget(core_hours=0.1)
+    compare_detectors(["quick"], tmp_path, tmp_path / "scenes", Budget(scenes=9 * 1600), seeds=(1, 2))
+    shutil.copytree(tmp_path / "scenes/quick/seed2", out / "quick/seed2")
+    compare_detectors(["quick"], tmp_path, out, budget, seeds=(2, 3))
+    shutil.copytree(tmp_path / "scenes/quick/seed1", out / "quick/seed1")
+    fast = (out / "quick/seed1/log.jsonl").read_text().replace("32.0", "16.0").replace("96.0", "48.0")
+    (out / "quick/seed1/log.jsonl").write_text(fast)
+    trained.clear()
+    rows = compare_detectors(["quick"], tmp_path, out, budget, seeds=(1, 2, 3, 4))
+    assert trained == [("quick", "seed4", 9)] and rows[0]["seeds"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 1}', '{"epoch": 1, "core_seconds": null}', ""])
+def test_a_copied_run_without_times_cannot_tell_the_speed(trained, tmp_path, line):
+    compare_detectors(["quick"], tmp_path, tmp_path / "scenes", Budget(scenes=1600))
+    shutil.copytree(tmp_path / "scenes/quick", tmp_path / "out/quick")
+    (tmp_path / "out/quick/seed1/log.jsonl").write_text(line)
+    with pytest.raises(RunError, match=r"log\.jsonl has no processor times"):
+        compare_detectors(["quick"], tmp_path, tmp_path / "out", Budget(core_hours=0.1))
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"settings": {"seed": 5}}, "seed2 was started with seed=5, not 2"),
+    ({"settings": {"size": 64}}, "seed2 was started with size=64, not 192"),
+    ({"data": {"labels": "other"}}, "seed2 was started with other boxes"),
+    ({"data": {"hash": "other"}}, "seed2 was trained on other images or labels than"),
+])  # fmt: skip
+def test_copied_runs_that_do_not_belong_to_the_table_are_refused(trained, tmp_path, values, message):
+    """Only the seeds that were asked for were checked."""
+    out, budget = tmp_path / "out", Budget(scenes=3200)
+    compare_detectors(["nano"], tmp_path, tmp_path / "other", budget, seeds=(1, 2))
+    shutil.copytree(tmp_path / "other/nano", out / "nano")
+    compare_detectors(["nano"], tmp_path, out, budget)
+    assert (out / "study.json").exists(), "written for copied runs too"
+    change(out / "nano/seed2", **values)
+    for _ in range(2):
+        with pytest.raises(RunError, match=message):
+            compare_detectors(["nano"], tmp_path, out, budget)
+        (out / "study.json").unlink(missing_ok=True)  # without it the runs are checked one by one too
+    assert not (out / "study.json").exists(), "a command that fails does not claim the folder"
+
+
 def test_a_wrong_command_does_not_claim_a_folder_with_runs(tmp_path):
-    """Runs without a study.json are of an earlier version."""
+    """Runs without a study.json are of an earlier version, or were copied."""
     run = tmp_path / "nano" / "seed1"
-    run.mkdir(parents=True)
-    (run / "run.json").write_text("{}")
-    agree_plain(tmp_path, {"folds": 4}, {})
-    agree_plain(tmp_path, {"folds": 5}, {})
+    RunFolder(run, "detect", {}, {"hash": "data"}, resume=False)
+    with pytest.raises(RunError, match="seed1 was started with task=detect, not classify"):
+        agree(tmp_path, {"command": "compare"}, {})
     assert not (tmp_path / "study.json").exists()
+
+
+def test_values_that_an_earlier_version_did_not_record_are_not_compared(tmp_path):
+    """Its studies can be continued."""
+    agree(tmp_path, {"command": "compare"}, {"a": {"size": 32}})
+    agree(tmp_path, {"command": "compare", "labels": "x"}, {"a": {"size": 32, "votes": False}})
+    with pytest.raises(RunError, match="started with other labels of the same images"):
+        agree(tmp_path, {"command": "compare", "labels": "y"}, {})
+    with pytest.raises(RunError, match="a was started with votes=False, not True"):
+        agree(tmp_path, {"command": "compare"}, {"a": {"votes": True}})

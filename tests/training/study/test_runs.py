@@ -19,7 +19,7 @@ from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.run import RunError, read_record, write_json
 from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, train
-from galaxy_edge.training.study.study_table import MEASURED, StudyRow, table
+from galaxy_edge.training.study.study_table import MEASURED, StudyRow, summary, table
 from helpers.tiny_study import NAMES, PLAIN
 from helpers.two_sources import write_two_sources
 
@@ -78,6 +78,39 @@ def test_runs_of_other_data_or_settings_are_rejected(runs, folder, tmp_path):
     with pytest.raises(RunError, match="plain was started with batch=32, not 16"):
         run_many({"new": PLAIN, "plain": replace(PLAIN, batch=16)}, folder[0], out)
     assert not (out / "new").exists()
+
+
+@pytest.mark.parametrize("key", ["network", "parameters", "epochs", "images"])
+def test_a_row_is_of_one_network_and_length(runs, key):
+    run = row_of(runs[0] / "plain/seed1")
+    other = replace(run, seed=2, **{key: "other" if key == "network" else 5})
+    with pytest.raises(RunError, match=rf"the runs of plain differ in {key}, .* \(seed 1\), .* \(seed 2\)"):
+        summary("plain", [run, other])
+
+
+def test_files_of_another_run_are_noticed(runs, parts, tmp_path):
+    """Files that were copied alone gave the scores of another run."""
+    run = shutil.copytree(runs[0] / "plain/seed1", tmp_path / "run")
+    with np.load(run / "predictions.npz") as kept:
+        arrays = dict(kept)
+    np.savez(run / "predictions.npz", **arrays | {"logits": np.eye(3)[arrays["labels"]]})
+    with pytest.raises(RunError, match=r"predictions\.npz is of another run: its accuracy is 1\.0000"):
+        row_of(run)
+    network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    network.save(run / "model.keras")
+    with pytest.raises(RunError, match=r"model\.keras is of another run: it has 9,219 parameters"):
+        probabilities_of(run, parts.validation)
+
+
+@pytest.mark.parametrize("record", [
+    {"settings": {"seed": 1, "epochs": 1}},
+    {"settings": {"seed": 1, "epochs": 1, "network": "simple"}, "metrics": {"ece": 0.1}},
+])  # fmt: skip
+def test_a_record_that_lacks_something_names_it(runs, tmp_path, record):
+    run = shutil.copytree(runs[0] / "plain/seed1", tmp_path / "run")
+    write_json(run / "run.json", json.loads((run / "run.json").read_text()) | record)
+    with pytest.raises(RunError, match=r"run\.json has no '(settings\.network|metrics\.coarse_accuracy)'"):
+        row_of(run)
 
 
 def test_rows_equal_what_sklearn_computes(runs):
