@@ -25,7 +25,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import try_lock, write_atomic
+import numpy as np
+
+from ..files import atomic_path, try_lock, write_atomic
 from ..runtime.system.folder_lock import NAME as LOCK_NAME
 from ..runtime.system.utc_time import utc_now
 from .run_checks import difference, fault
@@ -44,6 +46,7 @@ __all__ = [
     "read_log",
     "read_record",
     "trained_epochs",
+    "write_arrays",
     "write_json",
 ]
 
@@ -51,6 +54,12 @@ __all__ = [
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON atomically, so that an interruption leaves no partial file."""
     write_atomic(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as a compressed .npz, or leave the file before if that fails."""
+    with atomic_path(path) as staged, staged.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 def network_hash(folder: Path) -> str:

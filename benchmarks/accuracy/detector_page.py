@@ -98,9 +98,9 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
     if len(compared) > 1:
         hours = [row.core_hours for row in compared[1:]]
         about += (
-            f"\n\nThe budget under which architectures are compared: {max(hours):.1f} core-hours each "
-            f"({min(hours):.2f} to {max(hours):.2f} were used). Outside of the comparison is: {compared[0].name}, "
-            f"with {compared[0].core_hours:.1f}."
+            f"\n\nThe budget under which architectures are compared ({', '.join(row.name for row in compared[1:])}): "
+            f"{max(hours):.1f} core-hours each ({min(hours):.2f} to {max(hours):.2f} were used). Outside of the "
+            f"comparison is: {compared[0].name}, with {compared[0].core_hours:.1f}."
         )
         if len(compared) < len(rows):
             about += " Rows without a latency were added later and are outside of it too."

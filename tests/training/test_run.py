@@ -5,6 +5,7 @@ import json
 import os
 import resource
 
+import numpy as np
 import pytest
 from galaxy_edge.cli import main as cli
 from galaxy_edge.errors import disk_is_full
@@ -15,6 +16,7 @@ from galaxy_edge.training.run import (
     read_log,
     read_record,
     trained_epochs,
+    write_arrays,
     write_json,
 )
 
@@ -196,3 +198,15 @@ def test_a_link_to_nowhere_is_no_run_folder(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "else")
     with pytest.raises(RunError, match="is not a folder: name another --out"), lock_run_folder(tmp_path / "link"):
         pass
+
+
+def test_arrays_that_cannot_be_written_leave_those_before(tmp_path, small_disk):
+    """A longer training on a full disk must not damage a finished run's files."""
+    path = tmp_path / "evaluation.npz"
+    write_arrays(path, images=np.arange(3))
+    small_disk(path.stat().st_size + 10)
+    with pytest.raises(OSError, match="large"):
+        write_arrays(path, images=np.random.default_rng(1).random(9000))
+    with np.load(path) as kept:
+        assert kept["images"].tolist() == [0, 1, 2]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -25,7 +25,7 @@ from ..augmentation.presets import TELESCOPES
 from ..data.errors import DataError
 from ..data.splits import class_label
 from ..progress import Report
-from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder
+from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder, write_arrays
 from ..threads import set_threads
 from .attributes import with_attributes
 from .balancing import class_weights
@@ -122,9 +122,9 @@ def fit(
             class_weights(train.labels[train.labelled], recipe.balance, len(train.classes), train.classes)
         run = RunFolder(out, "classify", settings, data, resume)
         images = validation.images(recipe.size)
-        np.savez(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
+        write_arrays(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
         loader = BatchLoader(recipe, train, network, seed, soft)
-        np.savez(out / "calibration.npz", images=loader.calibration(CALIBRATION_IMAGES))
+        write_arrays(out / "calibration.npz", images=loader.calibration(CALIBRATION_IMAGES))
         if start:
             load_exported(network, start, np.concatenate(list(loader.refresh_batches(START_BATCHES))))
         average = loader.make_average(lambda: build(recipe, len(train.classes), weights))

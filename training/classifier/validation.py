@@ -21,6 +21,7 @@ from ..data.errors import DataError
 from ..data.splits import in_first_half
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
+from ..run import write_arrays
 from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature
 from .dataset import GalaxyDataset
 
@@ -102,7 +103,7 @@ def calibrate_and_measure(
     metrics["ece"] = ece if decode else _error_on_other_half(logits, validation)
     probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
-    np.savez(
+    write_arrays(
         out / "predictions.npz",
         logits=logits,
         labels=validation.labels,

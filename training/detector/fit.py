@@ -17,7 +17,7 @@ from ..data.errors import DataError
 from ..data.sample import Sample
 from ..formats.read_set import read_set
 from ..progress import Report
-from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder
+from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder, write_arrays
 from ..scenes.contact_sheet import write_scene_sheet
 from ..scenes.generator import SceneGenerator, SceneSource
 from ..threads import set_threads
@@ -149,7 +149,7 @@ class _Training:
         self.evaluation = evaluation_set(held_out, settings.size, settings.seed)
         if skies:
             self.evaluation = join_raw_evaluation(self.evaluation, held_out, skies.validation, settings)
-        np.savez_compressed(run.folder / "evaluation.npz", **self.evaluation)  # type: ignore[arg-type]
+        write_arrays(run.folder / "evaluation.npz", **self.evaluation)
         tf_keras.utils.set_random_seed(settings.seed)
         with run.discard_on_failure(), self.strategy.scope():
             network = ssd.build_network(settings, workers.count > 1)
@@ -255,7 +255,7 @@ class _Training:
             inputs = calibration_set(self.batches.generator, self.train_samples, settings.seed)
             if settings.raw_frames:
                 inputs = np.concatenate([inputs, raw_calibration(self.batches.generator, settings.seed)])
-            np.savez_compressed(folder / "calibration.npz", images=inputs)
+            write_arrays(folder / "calibration.npz", images=inputs)
             network = _single_process_network(trainer.model, settings, self.workers)
             macs, parameters = ssd.save_network(network, settings.size, folder / "saved_model")
         preprocess: dict[str, Any] = {"kind": "letterbox", "fill": 0}

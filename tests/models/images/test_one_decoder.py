@@ -8,7 +8,7 @@ import pytest
 from galaxy_edge.models.images.decoder import decode_image
 from galaxy_edge.models.images.exif import apply_orientation, read_orientation
 from galaxy_edge.runtime.sources.open_source import open_source
-from galaxy_edge.training.classifier.dataset_files import _read_folders
+from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.formats.images import decode, image_size
 from helpers.images import add_exif_orientation, encode, encode_palette_png, encode_tiff, render
@@ -80,7 +80,7 @@ def test_training_and_runtime_see_the_same_pixels(tmp_path, name):
     expected = decode_image(content, name).pixels
     (frame,) = open_source(str(tmp_path / "spiral" / name), pytest.fail)
     sample = Sample("set", name, tmp_path, f"spiral/{name}")
-    classified, _ = _read_folders(tmp_path, 0.0).readers[0]()
+    classified, _ = load_dataset(tmp_path, 0.0).readers[0]()
     for pixels in (frame.pixels, sample.load(), classified, decode(content)):
         assert pixels.dtype == np.uint8 and np.array_equal(pixels, expected)
     assert image_size(content) == (frame.pixels.shape[1], frame.pixels.shape[0])
