@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UserError, require_extra
-from .options import FILE, FOLDER, PATH, SEED_NUMBER
+from .options import FILE, FOLDER, PATH, SEED_NUMBER, Number
 
 if TYPE_CHECKING:
     from ..export.bundle import ExportResult
@@ -75,14 +75,14 @@ class GateFailed(UserError):
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     default=1.0,
     show_default=True,
     help="Maximum loss of a variant in percentage points of accuracy or mAP@0.5; 3 times that in a class's recall.",
 )
 @click.option(
     "--min-precision",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.9,
     show_default=True,
     help="Precision that a detector's threshold must have on the evaluation share: higher for fewer false detections.",

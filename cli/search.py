@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ..errors import require_extra
-from .options import FOLDER, options
+from .options import FOLDER, Number, options
 from .terminal.logging_setup import log_like_this_process
 
 
@@ -21,7 +21,7 @@ from .terminal.logging_setup import log_like_this_process
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--trial-epochs", type=click.IntRange(min=1), default=24, show_default=True, help="Epochs per trial.")
 @click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of a network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
+@click.option("--max-kib", type=Number(min=1), help="Maximum size of its int8 file in KiB.")
 @options("data", "out", "seed", "split", "threads")
 def search(
     trials: int,
@@ -67,7 +67,7 @@ def search(
 @click.command("pick")
 @click.argument("folder", type=FOLDER)
 @click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of the network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
+@click.option("--max-kib", type=Number(min=1), help="Maximum size of its int8 file in KiB.")
 def pick(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
     """Pick the best network within a budget from the search in FOLDER."""
     require_extra("optuna", "study")
@@ -93,7 +93,7 @@ def _print_front(folder: Path, max_macs: int | None, max_kib: float | None) -> N
 @click.option("--trial-epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Epochs per trial.")
 @click.option("--images", type=click.IntRange(min=16), default=800, show_default=True, help="Scenes per epoch.")
 @click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of a network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
+@click.option("--max-kib", type=Number(min=1), help="Maximum size of its int8 file in KiB.")
 @options("data", "out", "seed", "threads")
 def search_detector(
     trials: int,

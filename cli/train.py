@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import require_extra
-from .options import FILE, FOLDER, PATH, SEED_NUMBER, THREADS, options
+from .options import FILE, FOLDER, PATH, SEED_NUMBER, THREADS, Number, options
 
 if TYPE_CHECKING:
     from ..training.detector.settings import DetectorSettings
@@ -150,7 +150,7 @@ def train_classifier(
 )
 @click.option(
     "--expansions",
-    type=click.FloatRange(1, min_open=True),
+    type=Number(1, min_open=True),
     nargs=3,
     help="Of these blocks in each stage, inner channels divided by outer ones, e.g. 2 2 3.",
 )
@@ -168,10 +168,8 @@ def train_classifier(
     type=FOLDER,
     help="Raw exposures with a table plate_solutions.csv: most scenes are drawn like them, with their skies and noise.",
 )
-@click.option(
-    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Peak of the learning rate; default: 0.002."
-)
-@click.option("--raw-share", type=click.FloatRange(0, 1), help="Share of scenes like raw exposures; default: 0.8.")
+@click.option("--learning-rate", type=Number(0, 1, min_open=True), help="Peak of the learning rate; default: 0.002.")
+@click.option("--raw-share", type=Number(0, 1), help="Share of scenes like raw exposures; default: 0.8.")
 @click.option(
     "--teacher",
     type=FOLDER,
@@ -180,7 +178,7 @@ def train_classifier(
 )
 @click.option(
     "--hard-share",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Share of scenes in which the teacher finds something that is not a galaxy; default: 0.",
 )
 @click.option(
@@ -193,7 +191,7 @@ def train_classifier(
     "a sky), deep_field 0.07 (many small ones), mosaic 0.04, close_up 0.10 (large galaxies); without galaxies: "
     "negative 0.15 (photographs), stars 0.13, nebula 0.10 (drawn).",
 )
-@click.option("--deep-fields", type=click.FloatRange(0, 1), hidden=True)  # the old name of --scenes deep_field=SHARE
+@click.option("--deep-fields", type=Number(0, 1), hidden=True)  # the old name of --scenes deep_field=SHARE
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Cross-validate: train N networks, each without one fold of the images."
 )

@@ -119,3 +119,14 @@ def test_votes_are_trained_on_only_if_asked_for(tmp_path, monkeypatch, options, 
     arguments = ["train", "classifier", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *options]
     CliRunner().invoke(cli, arguments)
     assert [(recipe.votes, recipe.epochs) for recipe in reached] == [(votes, epochs)]
+
+
+@pytest.mark.parametrize("words", [
+    ("train", "detector", "--expansions", "nan", "2", "2"), ("train", "detector", "--learning-rate", "nan"),
+    ("train", "detector", "--raw-share", "nan"), ("export", "run", "--min-precision", "nan"),
+])  # fmt: skip
+def test_numbers_that_are_not_finite_are_refused(words, tmp_path):
+    """Every comparison with a limit lets nan through."""
+    where = () if words[0] == "export" else ("--data", str(tmp_path))
+    result = CliRunner().invoke(cli, [*words, *where, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2 and "is not a finite number" in result.output
