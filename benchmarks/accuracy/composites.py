@@ -120,7 +120,8 @@ def evaluate_composites(
     matches = [match(frame) for frame in searched]
     false = sum(int(wrong.sum()) for _, wrong in matches)
     hits = {"detector": np.concatenate([found for found, _ in matches])}
-    hits |= _sep_hits(SepImages(zip(searched, images, strict=True)), *baselines, false)
+    thresholds = {baseline.threshold for baseline in baselines}
+    hits |= _sep_hits(SepImages(zip(searched, images, strict=True), thresholds), *baselines, false)
     signals = np.concatenate([frame.signals for frame in searched])
     at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
     rate = vars(_rate(false, len(searched)))

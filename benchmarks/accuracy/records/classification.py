@@ -5,7 +5,6 @@ Their JSON is that of ``NAME-seedN.json``. Optional values are missing in files 
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -19,22 +18,15 @@ from .evaluation import ExpertCounts
 KINDS = ("float", "float_levelled", "int8", "int8_levelled")
 """The float and the int8 network, on the images unchanged and with normalised levels; in the order of the file."""
 
-CHARACTERS = string.digits + string.ascii_lowercase
-"""The class of an image as a character: 0 is the first class."""
-
 
 def encode_labels(labels: np.ndarray) -> str:
-    """Return classes (N,), 0..35, as one character each."""
-    return "".join(CHARACTERS[label] for label in labels)
+    """Return classes (N,) as one character each: 0 to 9, and those after."""
+    return "".join(chr(ord("0") + label) for label in labels)
 
 
 def decode_labels(text: str) -> np.ndarray:
-    """Return the classes (N,) of `encode_labels`.
-
-    Raises:
-        ValueError: a character is not one of a class.
-    """
-    return np.array([CHARACTERS.index(character) for character in text], int)
+    """Return the classes (N,) of `encode_labels`."""
+    return np.array([ord(character) - ord("0") for character in text], int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,5 +185,11 @@ class StudyResult:
         """
         scores = {kind: Scores.from_dict(values[kind]) for kind in KINDS if kind in values or kind == "float"}
         refit = RefitGain(**values["refit"]) if values.get("refit") else None
+        for text in (values.get("labels", ""), *values.get("predicted", {}).values()):
+            known = decode_labels(text)
+            if text and not (
+                len(known) == values["images"] and 0 <= known.min() <= known.max() < len(values["float"]["recall"])
+            ):
+                raise ValueError("a class of an image is missing, or is none of the classes")
         rest = {name: value for name, value in values.items() if name not in (*KINDS, "refit")}
         return cls(**rest, scores=scores, refit=refit)

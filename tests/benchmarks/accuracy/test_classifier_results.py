@@ -193,7 +193,7 @@ def test_networks_are_compared_on_the_same_images(tmp_path):
     labels = np.arange(90) % 9
     right, wrong = encode_labels(labels), encode_labels(np.roll(labels, 1))
     for name, predicted in (("telescopes", right), ("nano", wrong[:10] + right[10:])):
-        more = {"labels": right, "predicted": {"float": predicted}}
+        more = {"labels": right, "predicted": {"float": predicted}, "images": 90}
         write_json(tmp_path / f"{name}-seed1.json", result(name, 1, 0.7, **more))
     write_json(tmp_path / "small-seed1.json", result("small", 1, 0.7))
     text = page(tmp_path)
@@ -205,6 +205,17 @@ def test_networks_are_compared_on_the_same_images(tmp_path):
     assert f"| {change[0]:+.3f} [{change[1]:+.3f}, {change[2]:+.3f}] |" in rows
     assert found["telescopes"][0].difference(found["small"][0]) is None
     assert (decode_labels(wrong) == np.roll(labels, 1)).all()
+    many = np.arange(300)  # folders of classes may be as many
+    assert (decode_labels(json.loads(json.dumps(encode_labels(many)))) == many).all()
+
+
+@pytest.mark.parametrize("predicted", ["0" * 49, "0" * 49 + "9", "0" * 49 + " "])
+def test_classes_of_other_images_are_refused(predicted, tmp_path):
+    """Damaged classes would give a difference of nothing."""
+    more = {"labels": "0" * 50, "predicted": {"float": predicted}}
+    write_json(tmp_path / "nano-seed1.json", result("nano", 1, 0.7, **more))
+    with pytest.raises(RunError, match=r"nano-seed1\.json is not a result of 'galaxy-edge study evaluate'"):
+        page(tmp_path)
 
 
 @pytest.mark.parametrize(
