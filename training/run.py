@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic_path, try_lock, write_atomic
+from ..files import atomic_path, file_hash, try_lock, write_atomic
 from ..runtime.system.folder_lock import NAME as LOCK_NAME
 from ..runtime.system.utc_time import utc_now
 from .run_checks import difference, fault
@@ -66,12 +65,17 @@ def network_hash(folder: Path) -> str:
     """Return the SHA-256 (hex) that identifies a finished classifier's network.
 
     Raises:
-        RunError: the folder holds no trained classifier.
+        RunError: the folder holds no trained classifier, or the network of another run.
     """
+    path = folder / "model.keras"
     try:
-        return hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+        found = file_hash(path)
     except FileNotFoundError:
         raise RunError(f"{folder} is not a finished run of a classifier: it has no model.keras") from None
+    record = read_record(folder)
+    if record.is_finished and record.extra.get("network_hash", found) != found:
+        raise RunError(f"{path} is not the network that this run trained: copy the run again, with all its files")
+    return found
 
 
 @contextlib.contextmanager

@@ -272,4 +272,5 @@ def _finish(
             "macs": multiply_adds(network),
         },
         metrics,
+        network_hash=file_hash(out / "model.keras"),
     )

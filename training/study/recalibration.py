@@ -14,7 +14,7 @@ from ..classifier.domain_limits import calibrate_on_views
 from ..classifier.partition import split_dataset
 from ..classifier.validation import calibrate_and_measure, compile_forward
 from ..keras_file import load_keras_file
-from ..run import RunError, lock_run_folder, read_record, write_json
+from ..run import RunError, lock_run_folder, network_hash, read_record, write_json
 
 
 def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
         parts = split_dataset(load_dataset(data, settings["margin"], boxy, unnamed=True), split_seed)
         if record.data["split"].get("hash") != parts.record["hash"]:
             raise RunError(f"{run} was trained on another split of {data}: its validation images are not known")
+        network_hash(run)
         network = load_keras_file(run / "model.keras")
         forward, validation = compile_forward(network), parts.validation
         images = validation.images(model["input"]["width"])

@@ -22,7 +22,7 @@ from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
-from ..run import RunError, RunRecord, read_record, trained_epochs, write_json
+from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
 from .agreement import agree, is_finished, is_resumable, read_predictions, recipe_settings, tabulated
 from .significance import macro_scores
 from .study_table import RunScores, StudyRow, summary, table
@@ -219,12 +219,8 @@ def probabilities_of(
 
     model = read_record(run).model
     images = dataset.images(model["input"]["width"])
+    network_hash(run)
     network = load_model(run)
-    if network.count_params() != model.get("parameters", network.count_params()):
-        raise RunError(
-            f"{run / 'model.keras'} is of another run: it has {network.count_params():,} parameters, and "
-            f"{run / 'run.json'} has {model['parameters']:,}; copy the run again, with all its files"
-        )
     if before_refit:
         restore_trained_layer(network, run)
     logits = predict(network, images if transform is None else transform(images))
