@@ -22,7 +22,7 @@ from ..accuracy.detector_results import FILE, RULE, read_saved
 from ..accuracy.records.classification import StudyResult
 from ..accuracy.records.evaluation import BASELINES
 from ..accuracy.records.saved import SavedMetrics
-from .table_sentences import best, ensemble_gain, order
+from .table_sentences import best, ensemble_gain, order, regularisations
 
 FOUND = {
     "scratch": {"accuracy": 0.83},
@@ -138,11 +138,10 @@ def _scratch(found: Found, results: Path) -> list[str]:
         *_networks(found, names),
         f"\n{_alike(found, names)}\n",
         order(results, "scratch") + "\n",
-        best(results, "scratch", "combination") + "\n",
+        " ".join(filter(None, (best(results, "scratch", "combination"), regularisations(results)))) + "\n",
         "*Why.* We have fewer images, of two sources. The report's kind of network loses more with normalised levels "
         "than ours (RESULTS, 'Each source, and levels normalised'). It may use the level of the sources' sky as a "
-        "shortcut; another reason may be that ours was trained with changed levels, and it was not. That dropout "
-        "helps, as in the report, is not shown.",
+        "shortcut; another reason may be that ours was trained with changed levels, and it was not.",
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..accuracy.records.classification import StudyResult
+from .factor_effects import main_effects
 
 REPEATED = {"balance": "partial", "views": "report", "scratch": "dropout+batch_norm"}
 """Table -> its row of the report's best network from scratch, with the settings that the report chose."""
@@ -31,13 +32,19 @@ def order(results: Path, name: str) -> str:
     return f"Ours, by macro F1 on validation (at most {rows[0]['epochs']} epochs, seed {seeds}): {cells}."
 
 
-def _repeated(results: Path) -> float:
+def _repeated(results: Path, epochs: int) -> float | None:
     """Return by how much the macro F1 of one network differs between tables.
 
-    0 if it is in one only.
+    Only tables with this number of epochs at most are compared; None if fewer than two trainings of the network are in
+    them. Tables may share their runs: equal scores are one training.
     """
-    scores = [row["f1"] for name, own in REPEATED.items() for row in _rows(results, name) if row["name"] == own]
-    return max(scores) - min(scores) if scores else 0.0
+    scores = {
+        row["f1"]
+        for name, own in REPEATED.items()
+        for row in _rows(results, name)
+        if row["name"] == own and row["epochs"] == epochs
+    }
+    return max(scores) - min(scores) if len(scores) > 1 else None
 
 
 def best(results: Path, name: str, kind: str) -> str:
@@ -49,15 +56,42 @@ def best(results: Path, name: str, kind: str) -> str:
     if len(rows) < 2:
         return ""
     first, second = rows[:2]
-    lead, noise = first["f1"] - second["f1"], _repeated(results)
+    lead, repeated = first["f1"] - second["f1"], _repeated(results, first["epochs"])
     deviation = max(row.get("f1_sd") or 0.0 for row in rows)
     same = ", as in the report" if first["name"] == REPEATED[name] else ""
-    shown = "more" if lead > max(noise, deviation) else "not more"
+    shown = "more" if lead > max(repeated or 0.0, deviation) else "not more"
+    between = (
+        ""
+        if repeated is None
+        else f"One and the same network, trained for more than one of these tables, differs by {repeated:.3f} between "
+        "them. "
+    )
     return (
         f"On our images the {kind} `{first['name']}` has the highest mean{same}, {lead:.3f} ahead of "
-        f"`{second['name']}`: {shown} than repeated trainings change. One and the same network, trained for more than "
-        f"one of these tables, differs by {noise:.3f} between them, and seeds have a standard deviation of up to "
-        f"{deviation:.3f}. This is a rule of thumb, not a test; the best of {len(rows)} rows is ahead partly by chance."
+        f"`{second['name']}`: {shown} than repeated trainings change. {between}Seeds have a standard deviation of up "
+        f"to {deviation:.3f}. This is a rule of thumb, not a test: the best of {len(rows)} rows is partly ahead by "
+        "chance."
+    )
+
+
+def regularisations(results: Path) -> str:
+    """Say what each regularisation of the networks from scratch changes on average."""
+    names = {"dropout": "dropout", "l1l2": "L1L2", "batch_norm": "batch normalisation"}
+    effects = main_effects(_rows(results, "scratch"), list(names))
+    if not effects:
+        return ""
+    cells = [f"{names[key]} {mean:+.3f} [{low:+.3f}, {high:+.3f}]" for key, (mean, low, high) in effects.items()]
+    raised = [names[key] for key, (_, low, _) in effects.items() if low > 0]
+    lowered = [names[key] for key, (_, _, high) in effects.items() if high < 0]
+    unclear = [name for name in names.values() if name not in raised + lowered]
+    found = [
+        f"{verdict} {' and '.join(group)}"
+        for verdict, group in (("raised by", raised), ("lowered by", lowered), ("not shown to depend on", unclear))
+        if group
+    ]
+    return (
+        "What each changes on average over the combinations of the others, with the 95 % interval of training again "
+        f"on the same images: {', '.join(cells)}. So macro F1 on validation is {', and '.join(found)}."
     )
 
 

@@ -251,12 +251,8 @@ def _finish(
     if on_views:
         chosen, measured = calibrate_on_views(compile_forward(network), images, validation, seed)
     decode, metrics = calibrate_and_measure(logits, validation, out, chosen, measured.pop("ece", None))
-    if measured:
-        metrics["sure"] = measured
-    if blended:
-        metrics["blended"] = blended
-    if refitted:
-        metrics["refitted"] = refitted
+    found = {"sure": measured, "blended": blended, "refitted": refitted}
+    metrics |= {name: values for name, values in found.items() if values}
     network.save(out / "model.keras")
     write_plots(out, run.read_log(), logits, decode["temperature"], metrics, validation)
     shutil.rmtree(out / "saved_model", ignore_errors=True)

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("tensorflow")  # results are saved where networks are trained
 
 from galaxy_edge.benchmarks.study.report_page import SECTIONS, report_page
+from galaxy_edge.training.classifier.recipe import SCRATCH
 from helpers.paths import ROOT
 
 RESULTS = ROOT / "training" / "results"
@@ -89,7 +90,8 @@ def test_the_best_strategy_against_imbalance_is_stated(tmp_path):
     (tmp_path / "table-balance.json").write_text(json.dumps(rows))
     text = report_page(tmp_path)
     assert "the strategy `partial` has the highest mean, as in the report, 0.050 ahead of `none`: more than" in text
-    assert "a standard deviation of up to 0.029" in text
+    assert "Seeds have a standard deviation of up to 0.029" in text
+    assert "One and the same network" not in text
 
 
 def test_lead_within_what_training_again_changes_is_not_called_better(tmp_path):
@@ -101,6 +103,13 @@ def test_lead_within_what_training_again_changes_is_not_called_better(tmp_path):
     assert "0.020 ahead of `none`: not more than repeated trainings change" in text
     assert "0.005 ahead of `sky`: not more than repeated trainings change" in text
     assert "differs by 0.030 between them" in text
+
+
+def test_tables_of_another_length_are_not_compared(tmp_path):
+    for table, row, epochs in (("balance", "partial", 20), ("views", "report", 60)):
+        rows = [{"name": name, "f1": 0.7, "f1_sd": 0.0, "epochs": epochs, "seeds": [1]} for name in (row, "none")]
+        (tmp_path / f"table-{table}.json").write_text(json.dumps(rows))
+    assert "One and the same network" not in report_page(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +128,14 @@ def test_the_ensemble_is_compared_on_the_same_images(own, sentence, tmp_path):
                   "float": scores, "labels": "0" * 20 + "1" * 20, "predicted": {"float": predicted}}  # fmt: skip
         (tmp_path / f"{name}-seed1.json").write_text(json.dumps(result))
     assert f"The ensemble is {sentence}" in report_page(tmp_path)
+
+
+def test_effects_of_regularisations_are_stated(tmp_path):
+    rows = [
+        {"name": name, "f1": 0.75 if "dropout" in name else 0.7, "f1_sd": 0.01, "epochs": 60, "seeds": [1, 2, 3]}
+        for name in SCRATCH
+    ]
+    (tmp_path / "table-scratch.json").write_text(json.dumps(rows))
+    text = report_page(tmp_path)
+    assert "dropout +0.050 [+0.041, +0.059], L1L2 +0.000 [-0.009, +0.009]" in text
+    assert "is raised by dropout, and not shown to depend on L1L2 and batch normalisation." in text
