@@ -27,6 +27,35 @@ def disk_is_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in codes or any(os.strerror(code) in str(error) for code in codes)
 
 
+REFUSALS = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""Errors of a disk whose cause the user can remove; they are not reported as bugs."""
+
+
+def explain_refusal(error: BaseException) -> str | None:
+    """Return the message for an error of a disk that the user can remove.
+
+    None for another error.
+    """
+    if disk_is_full(error):
+        return "the disk is full: free some space, then repeat the command, with --resume if it has that option"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
+    return None
+
+
 class UsageError(UserError):
     """The command names something that does not exist, e.g. a source or a folder."""
 

@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed.
 from __future__ import annotations
 
 import codecs
-import errno
 import io
 import json
 import logging
@@ -21,7 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import UserError, disk_is_full
+from ..errors import UserError, explain_refusal
 from ..runtime.system.address import printable_name, redact_credentials
 from .command_groups import LazyCommands
 from .options import FILE
@@ -144,8 +143,6 @@ def _setting(context: click.Context, name: str) -> Any:
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
 
 
-REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
-"""Errors of a disk whose cause the user can remove; they are not reported as bugs."""
 _WITH_USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/+)(?!USER:PASSWORD@)[^\s'\"/?#]*@([^\s'\"]*)")
 """An address with a user; ``USER:PASSWORD`` is that of a help text."""
 HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
@@ -260,11 +257,8 @@ def _run_command() -> None:
 
 def _explain(error: Exception) -> str:
     """Return the message for an error that is not a `UserError`."""
-    if disk_is_full(error):
-        return "the disk is full: free some space, then repeat the command, with --resume if it has that option"
-    if isinstance(error, OSError) and error.errno in REFUSALS:
-        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {_without_secrets(str(error))} ({HINT})"
+    unexpected = f"unexpected {type(error).__name__}: {_without_secrets(str(error))} ({HINT})"
+    return explain_refusal(error) or unexpected
 
 
 def _printable(message: str) -> str:

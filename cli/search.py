@@ -50,6 +50,7 @@ def search(
     labelled = dataset.take(dataset.labelled)
     about = {"data": labelled.hash, "loaded": dataset.hash, "split_seed": split_seed, "epochs": trial_epochs}
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
+    trial.check()
     run_search(
         trial,
         out,
@@ -126,6 +127,7 @@ def search_detector(
         "images": images,
     }
     trial = DetectorTrial(data, trial_epochs, images, seed, threads)
+    trial.check()
     run_search(
         trial,
         out,

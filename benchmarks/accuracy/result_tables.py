@@ -19,7 +19,7 @@ from ...models.markdown import markdown_table
 from ...training.augmentation.presets import AUGMENTATIONS
 from ...training.classifier.balancing import STRATEGIES
 from ...training.classifier.recipe import SCRATCH
-from ...training.detector.fold_table import fold_table
+from ...training.detector.fold_table import check_folds, fold_table
 from ...training.run import RunError, write_json
 from ...training.search import pareto_front as front
 from ...training.search.classifier_space import CLASSIFIERS
@@ -68,24 +68,23 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         if not found:
             raise ValueError("it is empty")
         render(name, found)
+        if name == "detector-folds":
+            check_folds(folder, found)
         if name in _BUDGETS:
             _check_comparison(path, found, *_BUDGETS[name])
         if name in _COMPLETE:
             study = _study(folder)
             if (command := study["about"].get("command", name)) not in (name, "compare"):
                 raise RunError(f"{folder} is the output of 'galaxy-edge study {command}', not of 'study {name}'")
-            if known := _ROWS.get(name):
-                others = [row["name"] for row in found if row["name"] not in known]
-                if others:
-                    raise RunError(
-                        f"{path} has rows that 'galaxy-edge study {name}' does not make: {', '.join(others)}"
-                    )
+            known = _ROWS.get(name)
+            if others := [row["name"] for row in found if known and row["name"] not in known]:
+                raise RunError(f"{path} has rows that 'galaxy-edge study {name}' does not make: {', '.join(others)}")
             _check_rows(path, found, [*_COMPLETE[name], *study["recipes"]])
     except OSError as error:
         raise RunError(
             f"{path} cannot be read ({error.strerror}): name the --out of 'galaxy-edge {_command(name)}'"
         ) from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise RunError(f"{path} is not a table of 'galaxy-edge {_command(name)}': {error}") from None
     results.mkdir(parents=True, exist_ok=True)
     saved = results / f"table-{name}.json"
@@ -114,7 +113,13 @@ def _check_comparison(path: Path, found: dict[str, Any], limit: str, option: str
 def _study(folder: Path) -> dict[str, Any]:
     """Return the record of a study, see `training.study.agreement`."""
     path = folder / "study.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {"about": {}, "recipes": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: dict(found[name]) for name in ("about", "recipes")}
+    except FileNotFoundError:
+        return {"about": {}, "recipes": {}}
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error!r}): delete it, and run the study again") from None
 
 
 def _check_rows(
@@ -147,7 +152,7 @@ def saved_tables(results: Path) -> list[str]:
             try:
                 read[name] = json.loads(path.read_text(encoding="utf-8"))
                 text = render(name, read[name]).strip() + _repeated(name, read)
-            except (AttributeError, ValueError, KeyError, TypeError, IndexError) as error:
+            except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
                 raise RunError(f"{path} is damaged ({error}): save the table again") from None
             lines += [f"\n## {title}\n", text]
     return lines

@@ -1,4 +1,4 @@
-"""The main effects of a full factorial table: what each of several regularisations changes on average."""
+"""The main effects of a table of all combinations of several factors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ NONE = "bigger"
 
 
 def main_effects(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """Return by how much each factor raises the macro F1, averaged over all combinations of the others.
+    """Return by how much each factor raises the macro F1.
 
-    The 95 % interval is Student's, from the pooled variance between seeds: of training again, not of other images.
+    The mean is over all combinations of the others. The 95 % interval is Student's, from the pooled variance between
+    seeds: of training again, not of other images.
 
     Args:
         rows: of a study's table, each with ``name``, ``f1``, ``f1_sd`` and ``seeds``; other rows are left out.

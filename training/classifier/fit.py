@@ -23,7 +23,6 @@ from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..augmentation.presets import TELESCOPES
 from ..data.errors import DataError
-from ..data.splits import class_label
 from ..progress import Report
 from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder, write_arrays
 from ..threads import set_threads
@@ -35,6 +34,7 @@ from .domain_limits import calibrate_on_views, telescope_views
 from .exported_weights import choose_share, load_exported, read_weights
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
 from .last_layer import refit_last_layer, save_trained_layer, training_inputs
+from .partition import check_trainable
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
 from .trainer import ClassifierTrainer
@@ -92,13 +92,7 @@ def fit(
         DataError: no image has a class to train or validate on, or all are of one class.
         RunError: `out` holds another run, or one and `resume` is not given, or another process writes to it.
     """
-    if not len(train.labelled) or not len(validation):
-        raise DataError(
-            f"too few of {len(train)} training and {len(validation)} validation images have a class: add some that do"
-        )
-    if len(found := np.unique(train.labels[train.labelled])) < 2:
-        only = class_label(found[0], train.classes)
-        raise DataError(f"all training images are of {only}: a classifier needs at least two classes")
+    check_trainable(train, validation)
     if recipe.votes and not train.voted.any():
         raise DataError("no training image has shares of votes (columns p0 to p9 of Galaxy Zoo 2): leave --votes out")
     set_threads(threads)

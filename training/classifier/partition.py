@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..cache import cache_key, cached_array
+from ..data.errors import DataError
 from ..data.near_duplicates import CRITERIA, near_duplicates
-from ..data.splits import holdout_indices, labels_hash, split_hash
+from ..data.splits import class_label, holdout_indices, labels_hash, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
@@ -33,6 +34,21 @@ class DatasetSplit:
     validation: GalaxyDataset
     test: GalaxyDataset
     record: dict[str, Any]
+
+
+def check_trainable(train: GalaxyDataset, validation: GalaxyDataset) -> None:
+    """Check that a classifier can be trained and validated on two parts.
+
+    Raises:
+        DataError: no image has a class to train or validate on, or all to train on are of one class.
+    """
+    if not len(train.labelled) or not len(validation):
+        raise DataError(
+            f"too few of {len(train)} training and {len(validation)} validation images have a class: add some that do"
+        )
+    if len(found := np.unique(train.labels[train.labelled])) < 2:
+        only = class_label(found[0], train.classes)
+        raise DataError(f"all training images are of {only}: a classifier needs at least two classes")
 
 
 def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:

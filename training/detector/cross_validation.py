@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from ...files import write_atomic
 from ..data.errors import DataError
 from ..data.sample import Sample
 from ..formats.read_set import read_set
 from ..progress import Report
-from ..run import write_json
+from ..run import load_resumable_record, write_json
 from .dataset import split
 from .fit import train
 from .fold_table import fold_table
 from .settings import DetectorSettings
 
 
+# Long because half of it describes its arguments, result and errors.
 def train_folds(
     data: Path,
     out: Path,
@@ -40,21 +42,25 @@ def train_folds(
 
     Returns:
         the content of ``OUT/folds.json``: folds, seed, network, epochs, scenes an epoch, images in each held-out fold,
-        and mean, sample std and values of every metric of the float32 network on its held-out fold; folds in which a
-        metric is undefined are omitted.
+        and mean, sample std and values of every metric of the float32 network on its held-out fold; None is the value
+        of a fold in which a metric is undefined, and the std of less than two values.
+
+    Raises:
+        DataError: a fold has too few images.
+        RunError: a fold holds a run of other settings or data, or one and `resume` is not set.
     """
-    _check_folds(read_set(data, skip_invalid), settings.seed, folds)
+    _check_folds(read_set(data, skip_invalid), out, settings, folds, resume)
     records = []
     for fold in range(folds):
         fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)
-        # Also checks that a finished fold has these settings and data: a mean of different ones is meaningless.
         records.append(train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skip_invalid=skip_invalid))
-    metrics_by_fold = [record.metrics for record in records]
+    by_fold = [record.metrics for record in records]
     summary = {}
-    for name in sorted({name for metrics in metrics_by_fold for name in metrics}):
-        values = [metrics[name] for metrics in metrics_by_fold if name in metrics]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
+    for name in sorted({name for metrics in by_fold for name, value in metrics.items() if value is not None}):
+        values = [metrics.get(name) for metrics in by_fold]
+        known = [value for value in values if value is not None]
+        spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+        summary[name] = {"mean": float(np.mean(known)), "std": spread, "values": values}
     result = {
         "folds": folds,
         "seed": settings.seed,
@@ -67,13 +73,20 @@ def train_folds(
         "metrics": summary,
     }
     write_json(out / "folds.json", result)
-    (out / "folds.md").write_text(fold_table(result), encoding="utf-8")
+    write_atomic(out / "folds.md", fold_table(result).encode())
     return result
 
 
-def _check_folds(samples: list[Sample], seed: int, folds: int) -> None:
-    """Raise a DataError if a fold is too small, before the first is trained."""
+def _check_folds(samples: list[Sample], out: Path, settings: DetectorSettings, folds: int, resume: bool) -> None:
+    """Check every fold before the first is trained.
+
+    Also that its run, if there is one, has these settings and data: a mean of different ones is meaningless.
+    """
     for fold in range(folds):
-        training, held_out, _ = split(samples, seed, folds, fold)
-        if not held_out or not any(len(sample.boxes) for sample in training):
+        training, held_out, record = split(samples, settings.seed, folds, fold)
+        if not held_out or not training:
             raise DataError(f"fold {fold + 1} of {folds} has too few of the {len(samples)} images: give fewer --folds")
+        if not any(len(sample.boxes) for sample in training):
+            raise DataError(f"outside of fold {fold + 1} of {folds}, no image has a usable box to train a detector on")
+        own = dataclasses.replace(settings, folds=folds, fold=fold)
+        load_resumable_record(out / f"fold{fold + 1}", "detect", own.plain() | own.file_hashes(), record, resume)

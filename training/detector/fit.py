@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ...files import file_hash
 from ...models.decode import anchor_grid
 from ...models.raw.stretch import Stretch
 from ..data.errors import DataError
@@ -68,11 +67,9 @@ def train(
     if settings.patience and workers.count > 1:
         raise RunError("early stopping is not supported with several processes: omit --patience, or use one")
     material = _read_material(data, settings, skip_invalid)
-    record, plain = material.record, settings.plain()
+    record, plain = material.record, settings.plain() | settings.file_hashes()
     if material.teacher:
         plain["teacher"] = material.teacher.identity
-    if settings.weights and settings.weights.is_file():
-        plain["weights_hash"] = file_hash(settings.weights)
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
         previous = load_resumable_record(out, "detect", plain, record, resume)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...files import file_hash
 from ..run import RunError
 from ..scenes.mixture import check_shares
 
@@ -129,6 +130,15 @@ class DetectorSettings:
         lists = {name: list(getattr(self, name)) for name in ("aspect_ratios", "stage_blocks", "expansions")}
         values = dataclasses.asdict(self) | lists | {"scenes": dict(self.scenes)}
         return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
+
+    def file_hashes(self) -> dict[str, str]:
+        """Return the hashes of the networks to start from and to imitate.
+
+        By these, a resumed run is known to use the same ones.
+        """
+        files = {"weights_hash": self.weights, "imitate_hash": self.imitate}
+        networks = {name: path / "model.keras" if path and path.is_dir() else path for name, path in files.items()}
+        return {name: file_hash(path) for name, path in networks.items() if path and path.is_file()}
 
 
 QUICK: dict[str, Any] = {

@@ -17,7 +17,7 @@ from ..classifier.batches import BatchLoader
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import REFRESH_BATCHES
 from ..classifier.keras_utils import refresh_normalisation
-from ..classifier.partition import DatasetSplit, split_dataset
+from ..classifier.partition import DatasetSplit, check_trainable, split_dataset
 from ..classifier.recipe import RECIPES
 from ..classifier.schedules import Cycles
 from ..classifier.small_network import SmallNetwork, build
@@ -48,6 +48,15 @@ class Trial:
     split_seed: int = 1
     seed: int = 1
     threads: int = 1
+
+    def check(self) -> None:
+        """Check the images before a search is started.
+
+        Raises:
+            DataError: a classifier cannot be trained on them.
+        """
+        parts = _parts(self.data, RECIPES["small"].margin, self.split_seed)
+        check_trainable(parts.train, parts.validation)
 
     def __call__(self, network: SmallNetwork, report: Callable[[int, float], None]) -> float:
         """Train `network` and return its score.

@@ -44,6 +44,14 @@ class DetectorTrial:
     seed: int = 1
     threads: int = 1
 
+    def check(self) -> None:
+        """Check the frames before a search is started.
+
+        Raises:
+            DataError: there are too few.
+        """
+        _shares(self.data, self.seed)
+
     def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
         """Train `design` and return its score.
 

@@ -5,11 +5,7 @@ See section 2.9.2 of the university report.
 KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. As in the report, the
 objective is the accuracy; the macro F1 and the cost of every trial are recorded too, but do not affect the search.
 
-It runs in one process, or in several with KerasTuner's environment variables and the same call in each:
-``KERASTUNER_TUNER_ID`` is ``chief`` in one process and any other name in the workers; ``KERASTUNER_ORACLE_IP`` and
-``KERASTUNER_ORACLE_PORT`` are the chief's address. The chief distributes trials and trains none; all need the same data
-and the same ``out``. The chief waits for a worker that was stopped: start it again with the same name, or stop the
-chief and resume; its trial then starts again.
+It runs in one process, or in several, see `keras_tuner_roles`.
 """
 
 from __future__ import annotations
@@ -27,27 +23,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from ...errors import UserError
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ..classifier.keras_utils import multiply_adds
 from ..data.splits import class_label
 from ..run import lock_run_folder, write_json
+from .keras_tuner_roles import TunerError, chief_fails, role_of_process, wait_for_chief
 from .report_space import describe_space, report_hypermodel
 
 logger = logging.getLogger(__name__)
 
 PROJECT = "tuner"
 BATCH = 64
-CHIEF_SECONDS = 120
-"""Seconds that a worker waits for its chief; KerasTuner itself would wait for an hour without a message."""
-
-
-class TunerError(UserError):
-    """A search that cannot continue; the message says why and what to do."""
-
-    exit_code = 2
+SETTINGS = {"epochs", "seed", "classes", "data"}
+"""What every version recorded of a search, in ``search.json``."""
 
 
 def search_report(
@@ -80,7 +70,7 @@ def search_report(
             cannot be reached.
         RunError: another process searches in `out`.
     """
-    role = _role()
+    role = role_of_process()
     size = _check_size(train, validation, classes)
     settings = {
         "epochs": epochs,
@@ -90,7 +80,7 @@ def search_report(
         "space": describe_space(size, len(classes)),
     }
     if role == "worker":
-        _wait_for_chief()  # the chief creates the folder, and locks it
+        wait_for_chief()  # the chief creates the folder, and locks it
     with contextlib.nullcontext() if role == "worker" else lock_run_folder(out):
         _check_settings(out, settings, resume, role)
         if role != "worker":
@@ -110,6 +100,7 @@ def _search(
     role: str,
 ) -> list[dict[str, Any]]:
     import keras_tuner
+    import tensorflow as tf
 
     from .keras_tuner_oracle import DurableOracle
 
@@ -155,10 +146,11 @@ def _search(
                 project_name=PROJECT,
                 overwrite=False,
             )
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, tf.errors.OpError) as error:
             raise TunerError(f"{out / PROJECT} is damaged ({error}): name another folder") from None
         try:
-            tuner.search(verbose=0)
+            with chief_fails(role):
+                tuner.search(verbose=0)
         except keras_tuner.errors.FatalError as fatal:
             raise (fatal.__cause__ or fatal) from None
     if role == "worker":
@@ -166,6 +158,8 @@ def _search(
     completed = [trial for trial in oracle.trials.values() if trial.status == "COMPLETED"]
     rows = sorted((_trial_row(trial) for trial in completed), key=lambda row: -row["accuracy"])
     write_json(out / "trials.json", {"epochs": epochs, "seed": seed, "trials": rows})
+    if failed := sorted(name for name, trial in oracle.trials.items() if trial.status == "FAILED"):
+        raise TunerError(f"trials that failed, and are missing in the table: {', '.join(failed)}; try again: --resume")
     return rows
 
 
@@ -179,33 +173,6 @@ def _trial_row(trial: Any) -> dict[str, Any]:
         "macs": int(metrics["macs"]),
         "parameters": int(metrics["parameters"]),
     }
-
-
-def _role() -> str:
-    """Return this process's role: ``alone``, ``chief`` or ``worker``.
-
-    It follows from KerasTuner's environment variables.
-    """
-    names = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-    missing = [name for name in names if not os.environ.get(name)]
-    if len(missing) == len(names):
-        return "alone"
-    if missing:
-        raise TunerError(f"a search in several processes needs the variables {' and '.join(missing)} too")
-    if not os.environ[names[2]].isdigit():
-        raise TunerError(f"{names[2]} is '{os.environ[names[2]]}'; it must be a port number")
-    return "chief" if "chief" in os.environ[names[0]] else "worker"
-
-
-def _wait_for_chief() -> None:
-    import grpc
-
-    address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-    with grpc.insecure_channel(address) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=CHIEF_SECONDS)
-        except grpc.FutureTimeoutError:
-            raise TunerError(f"no chief answers at {address}: start it, unless the search is already over") from None
 
 
 def _check_size(
@@ -251,19 +218,24 @@ def _check_settings(out: Path, settings: dict[str, Any], resume: bool, role: str
     """
     path = out / "search.json"
     if not path.exists():
-        if role != "worker":
-            out.mkdir(parents=True, exist_ok=True)
-            write_json(path, settings)
+        if role == "worker":
+            raise TunerError(f"{out} has no search.json of the chief: name the chief's --out, which both must share")
+        if (out / PROJECT).exists():
+            raise TunerError(f"{out} holds a search without its search.json: restore it, or name another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, settings)
         return
     if not resume and role != "worker":
         raise TunerError(f"{out} already holds a search: resume it, or name another folder")
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise TunerError(f"{path} is damaged: {error}") from None
+    if missing := sorted(SETTINGS - before.keys()):
+        raise TunerError(f"{path} is damaged: it has no {', '.join(missing)}")
     for name, value in json.loads(json.dumps(settings)).items():
         # Searches of earlier versions did not record their space, which was this one.
-        if before.get(name, value if name == "space" else None) != value:
+        if before.get(name, value) != value:
             others = {"data": "other data", "space": "another space of networks"}
             difference = others.get(name, f"{name}={before.get(name)}, not {value}")
             raise TunerError(f"{out} was started with {difference}: continue with the same, or name another folder")

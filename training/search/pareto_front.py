@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...files import write_atomic
 from ...models.markdown import markdown_table
 from ..figures.plots import pareto as draw
 from ..run import write_json
 from .classifier_space import CLASSIFIERS
 from .space import Space
-from .study_store import Limits, SearchError, locked, open_study, space_of
+from .study_store import JOURNAL, Limits, SearchError, locked, open_study, space_of
 
 if TYPE_CHECKING:
     import optuna
@@ -63,21 +64,28 @@ class TrialResult:
 
 
 def points(study: optuna.Study) -> list[TrialResult]:
-    """Return the results of the finished and the pruned trials."""
+    """Return the results of the finished and the pruned trials.
+
+    Raises:
+        SearchError: the journal lacks lines of one of them.
+    """
     from optuna.trial import TrialState
 
-    space = space_of(study)
-    return [
-        TrialResult(
-            trial.number,
-            trial.state.name.lower(),
-            trial.values[0] if trial.values else None,
-            **{name: trial.user_attrs[name] for name in ("macs", "parameters", "int8_bytes")},
-            network=space.network(trial.params).to_dict(),
-            curve=tuple(sorted(curve_of(trial).items())),
-        )
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    ]
+    space, found = space_of(study), []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        try:
+            result = TrialResult(
+                trial.number,
+                trial.state.name.lower(),
+                trial.values[0] if trial.values else None,
+                **{name: trial.user_attrs[name] for name in ("macs", "parameters", "int8_bytes")},
+                network=space.network(trial.params).to_dict(),
+                curve=tuple(sorted(curve_of(trial).items())),
+            )
+        except KeyError as missing:
+            raise SearchError(f"{JOURNAL} lacks lines of trial {trial.number} ({missing}): restore a copy") from None
+        found.append(result)
+    return found
 
 
 def pareto(study: optuna.Study) -> list[TrialResult]:
@@ -168,7 +176,7 @@ def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tu
     results = points(study)
     chosen = pick(results, max_macs, max_kib)
     numbers = {result.number for result in front}
-    (folder / "front.md").write_text(table(front, space), encoding="utf-8")
+    write_atomic(folder / "front.md", table(front, space).encode())
     draw(
         [
             {

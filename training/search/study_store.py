@@ -157,6 +157,8 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
         agreed = json.loads(json.dumps({"space": space.hash, **agreed}))
         before = study.user_attrs.get("agreed")
         if before is None:
+            if study.get_trials(deepcopy=False) or (storage / "trials.json").exists():
+                raise SearchError(f"{path} lacks the beginning of the search in {storage}: restore it")
             study.set_user_attr("agreed", agreed)
             return study
     if before.get("space") != agreed["space"]:

@@ -15,7 +15,7 @@ from ...models.labels import coarse_group
 from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
-from ..classifier.partition import DatasetSplit, duplicate_groups, split_dataset
+from ..classifier.partition import DatasetSplit, check_trainable, duplicate_groups, split_dataset
 from ..classifier.recipe import Recipe, find_recipe
 from ..data.errors import DataError
 from ..data.splits import holdout_indices
@@ -127,6 +127,8 @@ def compare_folds(
     for name, recipe in recipes.items():
         dataset = load_dataset(data, recipe.margin)
         drawn[name] = dataset, _draw(dataset, k, repeats, seed)
+        for fold in drawn[name][1]:
+            check_trainable(dataset.take(fold.train), dataset.take(fold.validation))
     about = {"command": "folds", "data": dataset.hash, "folds": k, "seed": seed}
     agree(out, about, recipe_settings(recipes, weights))
     for name, recipe in recipes.items():

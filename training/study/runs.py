@@ -19,7 +19,7 @@ from ...models.decode import softmax
 from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
-from ..classifier.partition import DatasetSplit, split_dataset
+from ..classifier.partition import DatasetSplit, check_trainable, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
@@ -160,6 +160,8 @@ def run_many(
         for margin in {recipe.margin for recipe in recipes.values()}
     }
     parts = {margin: split_dataset(dataset, split_seed) for margin, dataset in datasets.items()}
+    for part in parts.values():
+        check_trainable(part.train, part.validation)
     split = next(iter(parts.values())).record
     about = {"command": command, "data": split["hash"], "labels": next(iter(datasets.values())).hash}
     shared = {"split": {name: split[name] for name in ("hash", "labels")}}

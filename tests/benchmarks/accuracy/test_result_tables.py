@@ -81,9 +81,9 @@ FOUND = {
     "detector-folds": ("folds.json", {
         "folds": 3, "seed": 4, "network": "quick", "epochs": 16, "scenes": 1600, "images": [301, 299, 300],
         "metrics": {"map50": {"mean": 0.75, "std": 0.05, "values": [0.7, 0.75, 0.8]},
-                    "map50_deepsky_frames": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.6]}},
+                    "map50_deepsky_frames": {"mean": 0.5, "std": 0.1, "values": [0.4, None, 0.6]}},
     }, ["| mAP@0.5 | 0.750 | 0.050 | 0.700 | 0.750 | 0.800 |", "3 networks 'quick' (seed 4), at most 16 epochs of 1600 scenes",
-        "| mAP@0.5, deep-sky photographs | 0.500 | 0.100 | 0.400 | 0.600 | |", "(301, 299, 300 images)"]),
+        "| mAP@0.5, deep-sky photographs | 0.500 | 0.100 | 0.400 | | 0.600 |", "(301, 299, 300 images)"]),
     "detectors-scenes": ("comparison.json", COMPARISON, [
         "at most 6,400 scenes each, as float32. The limit ended 1 of the 2 runs", "holds other images out (200, 210)",
         "| quick | 0.750 ± 0.050 | | | | | | 0.450 ± 0.010 | 0.900 ± 0.010 | | 6,400 | 0.02 | 92.9 | 1, 2 |"]),

@@ -1,4 +1,4 @@
-"""Main effects of a factorial table, checked against least squares on the single trainings."""
+"""Main effects of a table, checked against least squares."""
 
 import itertools
 
@@ -14,7 +14,10 @@ SEEDS = [1, 2, 3]
 
 @pytest.fixture(scope="module")
 def trainings():
-    """Return the signs (24, 3) of the factors and the macro F1 (24,) of three trainings of each combination."""
+    """Return the signs (24, 3) of the factors and the macro F1 (24,).
+
+    There are three trainings of each combination.
+    """
     rng = np.random.default_rng(5)
     signs = np.repeat(np.array(list(itertools.product((-1, 1), repeat=3))), len(SEEDS), axis=0)
     return signs, 0.7 + signs @ [0.01, -0.002, 0.0] + rng.normal(0, 0.01, len(signs))

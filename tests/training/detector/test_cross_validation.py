@@ -5,6 +5,9 @@ import json
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.result_tables import save_table
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.detector.fold_table import fold_table
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.run import RunError
 from helpers.small_detector import SMALL
 
@@ -37,7 +40,40 @@ def test_folds_stop_early_and_resume(sets, tmp_path):
     assert result["images"] == held_out and (result["epochs"], result["scenes"]) == (2, settings.images_per_epoch)
     saved = save_table("detector-folds", out, tmp_path / "results")
     assert json.loads(saved.read_text())["metrics"] == result["metrics"]
+    (out / "fold1").rename(tmp_path / "fold1")
     seen = []
+    with pytest.raises(RunError, match=r"fold2 was started with width=0\.25, not 0\.5"):
+        train_folds(sets, out, dataclasses.replace(settings, width=0.5), 2, resume=True, report=seen.append)
+    assert not seen and not (out / "fold1").exists(), "all folds are checked before the first is trained"
+    (tmp_path / "fold1").rename(out / "fold1")
     assert train_folds(sets, out, settings, 2, resume=True, report=seen.append) == result and not seen
     with pytest.raises(RunError, match=r"width=0\.25, not 0\.5"):  # a mean of two networks is meaningless
         train_folds(sets, out, dataclasses.replace(settings, width=0.5), 2, resume=True)
+    run = out / "fold2/run.json"
+    record = json.loads(run.read_text())
+    run.write_text(json.dumps(record | {"metrics": record["metrics"] | {"map50": 0.123}}))
+    with pytest.raises(RunError, match=r"fold2 is not a run of .*folds\.json: cross-validate again"):
+        save_table("detector-folds", out, tmp_path / "results")
+
+
+def test_a_fold_without_a_metric_leaves_its_cell_empty():
+    """The values of later folds stood under this one."""
+    metrics = {"map50": {"mean": 0.5, "std": None, "values": [None, 0.5]}}
+    about = {"folds": 2, "seed": 1, "network": "quick", "epochs": 1, "scenes": 16, "images": [3, 4]}
+    text = fold_table(about | {"metrics": metrics})
+    assert "| mAP@0.5 | 0.500 | | | 0.500 |" in text
+    with pytest.raises(ValueError, match="1 values of 2 folds"):
+        fold_table(about | {"metrics": {"map50": {"mean": 0.5, "std": 0.0, "values": [0.5]}}})
+
+
+def test_images_without_any_box_are_named(sets, tmp_path, monkeypatch):
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training.detector import cross_validation
+
+    samples = [dataclasses.replace(sample, boxes=sample.boxes[:0]) for sample in read_set(sets)]
+    monkeypatch.setattr(cross_validation, "read_set", lambda *_: samples)
+    with pytest.raises(DataError, match="outside of fold 1 of 2, no image has a usable box"):
+        cross_validation.train_folds(sets, tmp_path / "run", SMALL, 2)
+    monkeypatch.setattr(cross_validation, "read_set", lambda *_: samples[:1])
+    with pytest.raises(DataError, match="has too few of the 1 images: give fewer --folds"):
+        cross_validation.train_folds(sets, tmp_path / "run", SMALL, 2)

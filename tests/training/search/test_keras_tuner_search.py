@@ -3,6 +3,7 @@
 In one and in three processes, interrupted, and with invalid settings.
 """
 
+import errno
 import json
 import os
 import socket
@@ -126,6 +127,7 @@ def test_report_space_is_that_of_the_report():
 
 def test_report_search_rejects(tmp_path, few, monkeypatch):
     """Other data, other settings or a missing chief are errors; nothing is written."""
+    from galaxy_edge.training.search import keras_tuner_roles
     from galaxy_edge.training.search import keras_tuner_search as report
     from galaxy_edge.training.search.keras_tuner_search import TunerError, search_report
 
@@ -161,11 +163,33 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         with pytest.raises(TunerError, match="tuner is damaged"):
             search_report(train, validation, tmp_path, 1, 1, resume=True)
         file.write_text(whole)
+    lost = trial.rename(tmp_path / "lost.json")
+    with pytest.raises(TunerError, match=r"tuner is damaged \(trial_0/trial.json is missing or cannot be read\)"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    trial.mkdir()
+    with pytest.raises(TunerError, match="tuner is damaged"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    trial.rmdir()
+    lost.rename(trial)
+    settings = tmp_path / "search.json"
+    whole = settings.read_text()
+    settings.write_text("{}")
+    with pytest.raises(TunerError, match=r"search\.json is damaged: it has no classes, data, epochs, seed"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    settings.unlink()
+    with pytest.raises(TunerError, match=r"holds a search without its search\.json: restore it"):
+        search_report(train, validation, tmp_path, 1, 1)
+    settings.write_text(whole)
     state.unlink()
     with pytest.raises(TunerError, match=r"tuner is damaged \(oracle.json is missing\)"):
         search_report(train, validation, tmp_path, 1, 1, resume=True)
     with lock_run_folder(tmp_path), pytest.raises(RunError, match="another process writes to"):
         search_report(train, validation, tmp_path, 1, 1, resume=True)
+    for name, value in zip(NAMES, ("left", "127.0.0.1", "99999"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TunerError, match="is '99999'; it must be a port number"):
+        search_report(train, validation, tmp_path, 1, 1)
+    monkeypatch.undo()
     monkeypatch.setenv(NAMES[0], "left")
     with pytest.raises(TunerError, match="needs the variables KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT too"):
         search_report(train, validation, tmp_path, 1, 1)
@@ -173,7 +197,7 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         taken.bind(("127.0.0.1", 0))  # and does not listen: a chief that is not there
         monkeypatch.setenv(NAMES[1], "127.0.0.1")
         monkeypatch.setenv(NAMES[2], str(taken.getsockname()[1]))
-        monkeypatch.setattr(report, "CHIEF_SECONDS", 0.5)
+        monkeypatch.setattr(keras_tuner_roles, "CHIEF_SECONDS", 0.5)
         with pytest.raises(TunerError, match=r"no chief answers at 127\.0\.0\.1"):
             search_report(train, validation, tmp_path, 1, 1)
     assert not (tmp_path / "new").exists()
@@ -207,3 +231,60 @@ def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monk
         rows = search_report(*few, tmp_path, 2, 1, resume=True)
     assert sorted(row["trial"] for row in rows) == [0, 1]
     assert [line.split(":")[0] for line in trained] == ["trial 0", "trial 1"][limit >= 4 :], written
+
+
+def test_a_full_disk_at_the_end_of_a_trial_loses_only_this_trial(tmp_path, few, monkeypatch):
+    """KerasTuner counted the trial as failed, and it was never repeated."""
+    from galaxy_edge.training.search import keras_tuner_oracle
+    from galaxy_edge.training.search.keras_tuner_search import search_report
+
+    write, trained = keras_tuner_oracle.write_json, []
+
+    def full(path, content):
+        if path.name == "trial.json" and content.get("metrics", {}).get("metrics"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(keras_tuner_oracle, "write_json", full)
+        search_report(*few, tmp_path, 1, 1)
+    with on_message(LOGGER, trained.append):
+        assert [row["trial"] for row in search_report(*few, tmp_path, 1, 1, resume=True)] == [0]
+    assert [line.split(":")[0] for line in trained] == ["trial 0"]
+
+
+def test_a_failed_trial_is_repeated(tmp_path, few):
+    from galaxy_edge.training.search.keras_tuner_search import search_report
+
+    before = search_report(*few, tmp_path, 1, 1)
+    path, state = tmp_path / "tuner/trial_0/trial.json", tmp_path / "tuner/oracle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "FAILED", "score": None}))
+    assert search_report(*few, tmp_path, 1, 1, resume=True) == before
+    assert json.loads(state.read_text())["end_order"] == ["0"]
+
+
+def test_a_worker_without_the_folder_of_its_chief_is_refused(tmp_path, few, monkeypatch):
+    """It trained on its own data, and the chief tabulated this as its own."""
+    from galaxy_edge.training.search import keras_tuner_search as report
+
+    monkeypatch.setattr(report, "wait_for_chief", lambda: None)
+    for name, value in zip(NAMES, ("left", "127.0.0.1", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(report.TunerError, match=r"has no search\.json of the chief: name the chief's --out"):
+        report.search_report(*few, tmp_path / "other", 1, 1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_port_in_use_and_a_lost_chief_are_explained(monkeypatch):
+    grpc = pytest.importorskip("grpc")
+    from galaxy_edge.training.search.keras_tuner_roles import TunerError, chief_fails
+
+    for name, value in zip(NAMES, ("chief", "127.0.0.1", "18"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TunerError, match=r"the chief cannot use 127\.0\.0\.1:18 .*: name another port"):  # noqa: SIM117
+        with chief_fails("chief"):
+            raise RuntimeError("Failed to bind to address")
+    with pytest.raises(TunerError, match="no longer answers: start it"), chief_fails("worker"):
+        raise grpc.RpcError
+    with pytest.raises(RuntimeError, match="another"), chief_fails("chief"):
+        raise RuntimeError("another")

@@ -17,18 +17,20 @@ import pytest
 optuna = pytest.importorskip("optuna")
 
 from galaxy_edge.training.classifier.small_network import cost
-from galaxy_edge.training.search import search as module
 from galaxy_edge.training.search import study_store as store
+from galaxy_edge.training.search import worker as module
 from galaxy_edge.training.search.classifier_space import CLASSIFIERS, from_choice
 from galaxy_edge.training.search.pareto_front import TrialResult, points
-from galaxy_edge.training.search.search import ATTEMPTS, run_worker, search
+from galaxy_edge.training.search.search import search
 from galaxy_edge.training.search.study_store import SearchError, open_study
+from galaxy_edge.training.search.worker import ATTEMPTS, run_worker
 from helpers.search import formula, networks, running
 
 SCRIPT = """
 import math, os, pathlib, sys, time
 from galaxy_edge.training.classifier.small_network import cost
-from galaxy_edge.training.search.search import run_worker, search
+from galaxy_edge.training.search.search import search
+from galaxy_edge.training.search.worker import run_worker
 
 def objective(spec, report):
     report(1, 0.1)

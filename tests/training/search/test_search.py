@@ -9,8 +9,9 @@ from galaxy_edge.training.classifier.small_network import SmallNetwork, cost
 from galaxy_edge.training.search import study_store as store
 from galaxy_edge.training.search.classifier_space import SPACE, START, from_choice
 from galaxy_edge.training.search.pareto_front import points
-from galaxy_edge.training.search.search import falls_behind, run_worker, search
+from galaxy_edge.training.search.search import search
 from galaxy_edge.training.search.study_store import Limits, SearchError, open_study
+from galaxy_edge.training.search.worker import falls_behind, run_worker
 from helpers.search import distance, formula, networks
 
 

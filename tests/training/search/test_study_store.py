@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("optuna")
 from galaxy_edge.training.search.classifier_space import SPACE
 from galaxy_edge.training.search.pareto_front import points
-from galaxy_edge.training.search.search import run_worker
 from galaxy_edge.training.search.study_store import Limits, SearchError, open_study
+from galaxy_edge.training.search.worker import run_worker
 from helpers.search import formula
 
 
