@@ -75,7 +75,7 @@ def detector(
 ) -> None:
     """Measure a detector on all kinds of scenes, next to baselines.
 
-    Baselines: a constant centre box and SEP.
+    Baselines: a constant box, SEP, and SEP with a fitted filter.
 
     \b
     galaxy-edge eval detector --data galaxy-data --out report

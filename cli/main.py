@@ -35,7 +35,7 @@ GROUPS = {
         "run": "Detect, crop and classify galaxies in images of a source.",
         "devices": "Show this machine and its cameras; device profiles.",
         "events": "List, look up, export, prune and back up events.",
-        "sky.view": "Show in a browser what runs left.",
+        "sky.view": "Show the results of runs in a browser.",
         "sky.report": "Write one HTML page of a night.",
         "sky.solve": "Find where images are on the sky, write FITS with WCS.",
         "station.notify": "Send a test notification.",

@@ -152,7 +152,11 @@ def pictures(runs: Sequence[str], docs: Path, data: Path, split_seed: int, seed:
 @click.argument("folder", type=FOLDER)
 @RESULTS
 def save_table(name: str, folder: Path, results: Path) -> None:
-    """Save the table that `study NAME` wrote into FOLDER for the page of results."""
+    """Save a table in FOLDER for the page of results.
+
+    NAME: views, balance, scratch, folds, report-search, search, cross or search-detector (of study NAME),
+    detector-folds (of train detector --folds), detectors-scenes or detectors-hours (of study compare-detectors).
+    """
     from ..benchmarks.accuracy.result_tables import save_table as save
 
     click.echo(f"written to {save(name, folder, results)}")

@@ -109,7 +109,8 @@ view_options = option_group(
     ),
     click.option(
         "--stack", type=click.IntRange(1, 64),
-        help="Process the mean of the last N frames, aligned by their stars; files are read in the order of names. "
+        help="Process the mean of the last N frames, aligned by their stars; files are read in order "
+        "of DATE-OBS if all have it, else of names. "
         "Default: the device profile's.",
     ),
     click.option(

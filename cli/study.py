@@ -75,7 +75,8 @@ def scratch(**given: Any) -> None:
 def balance(recipe: str, **given: Any) -> None:
     """Compare strategies against class imbalance.
 
-    Trains with full re-balancing, class weights, partial re-balancing with weights, and none of these.
+    Trains without balancing, with full re-balancing, class weights, partial re-balancing with weights, and weights by
+    the inverse root of the number of images.
     """
     from dataclasses import replace
 
@@ -91,7 +92,8 @@ def balance(recipe: str, **given: Any) -> None:
 def views(recipe: str, **given: Any) -> None:
     """Compare augmentations of the training images.
 
-    Trains without augmentation, with the report's, with the report's and free rotation, and with ours.
+    Trains without augmentation, with the report's, with the report's and free rotation, with ours, and with views
+    that imitate other telescopes.
     """
     from dataclasses import replace
 
@@ -104,7 +106,7 @@ def views(recipe: str, **given: Any) -> None:
 @study.command("transfer")
 @options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def transfer(**given: Any) -> None:
-    """Compare VGG-16 with a frozen base and fine-tuned from block 5."""
+    """Compare a frozen VGG-16 with one that is fine-tuned from block 5."""
     from ..training.classifier.recipe import RECIPES
 
     _train_all("transfer", {name: RECIPES[name] for name in ("vgg_features", "vgg_block5")}, **given)

@@ -73,7 +73,7 @@ def train_classifier(
 ) -> None:
     """Train a classifier of galaxy morphology.
 
-    By default, it is the small network that is shipped.
+    By default, it has the layers of the shipped network; docs/models.md has the commands that trained that one.
 
     \b
     galaxy-edge train classifier --data galaxy-data --out runs/classifier
@@ -226,7 +226,7 @@ def train_detector(
     worker_index: int,
     **options: Any,
 ) -> None:
-    """Train a detector of galaxies; by default the SSD network that is shipped.
+    """Train a detector of galaxies; by default with the layers of the shipped one.
 
     \b
     galaxy-edge train detector --data galaxy-data --out runs/detector

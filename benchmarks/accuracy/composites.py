@@ -193,9 +193,9 @@ def false_text(detector: DetectorFalse) -> str:
     rest = detector.without_faint
     low, high = rest.false_interval
     return (
-        f"{text}, of which {detector.false_on_sky} touch no added galaxy; without the inexact boxes on galaxies "
-        f"under {BRIGHT:g} sigma there are {rest.false}, {rest.false_per_frame:.3f} per frame "
-        f"[{low:.3f}, {high:.3f}]"
+        f"{text}. Of these, {detector.false - detector.false_on_sky} overlap an added galaxy, but their boxes are "
+        f"not right. Without those on galaxies under {BRIGHT:g} sigma: {rest.false}, "
+        f"{rest.false_per_frame:.3f} per frame [{low:.3f}, {high:.3f}]"
     )
 
 

@@ -16,8 +16,8 @@ from .records.saved import BySituation, DetectorComparison, DetectorRow, SavedMe
 from .report import recall_cell
 
 OPERATING = (
-    "Precision / recall where there are galaxies; false detections per frame where there are none. Of the frames of "
-    "its run's evaluation, a network is measured here on the half that is not for choosing its threshold; composed "
+    "Precision / recall where there are galaxies; false detections per frame where there are none. Each network is "
+    "measured here on the half of its held-out frames that was not used to choose its threshold; composed "
     "scenes of the two halves have different galaxies. The thresholds of SEP were chosen by the same rule on a fifth "
     "of the training share, with trees fitted on the rest; the constant box has none. The minimum precision is the one "
     "that a threshold was chosen for (`export --min-precision`), 0.9 where nothing is recorded. That of the shipped "
@@ -81,9 +81,10 @@ def _about(saved: DetectorComparison, rows: Sequence[DetectorRow]) -> str:
         "galaxies occur, in other images, in training photographs, and most of the others in EFIGI's training "
         "images; so do some of the deep-sky photographs' galaxies. In Galaxy Zoo frames only the galaxy in the "
         "middle has a label: detections of other objects that were segmented there count neither as right nor as "
-        "false. The constant box and the fitted SEP are of the training share (`benchmarks.accuracy.fit_baselines`);"
-        " of LCO frames, which have none, the box is that of the frames themselves; both have frames of the shipped "
-        "network's size. Off-centre and composed scenes are the same for networks of all input sizes. A galaxy may "
+        "false. The constant box and the filter of SEP are fitted on the training share "
+        "(`benchmarks.accuracy.fit_baselines`); LCO frames have none, so that their box is fitted on these frames. "
+        "Both have frames of the input size of the shipped network. "
+        "Off-centre and composed scenes are the same for networks of all input sizes. A galaxy may "
         f"be in several composed scenes, so their intervals are too narrow. {_swallowed(rows)}Where a network started"
         " from an exported one, core-hours and scenes are those of its own training only; "
         "[models.md](../docs/models.md#make-another-size) has the trainings before it. The stock network had less "

@@ -59,8 +59,8 @@ def _limits(night: NightResult) -> str:
     return (
         "The detector is that of raw frames, `galaxy-detector-raw`, not that of the tables above. The frames are of "
         f"one folder, with {', '.join(names) or 'no galaxy'}: an example, not a measure for other nights or galaxies. "
-        "The interval is that of more exposures of this one. Stacks overlap, so that they have no interval. The skies "
-        "of the first frames of this night were used in training."
+        "The interval is that of more exposures of the same field. Stacks overlap, so that they have no interval. The "
+        "skies of the first frames of this night were used in training."
     )
 
 

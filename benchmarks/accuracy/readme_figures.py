@@ -87,10 +87,11 @@ def _detector_lines(bundle: Bundle) -> list[str]:
 
 def _about_threshold(row: DetectorRow) -> str:
     if row.chosen_on == "half":
-        precision = f", for a precision of at least {row.min_precision:g}" if row.min_precision else ""
+        precision = f", for a precision of at least {row.min_precision:g}," if row.min_precision else ""
         return (
-            f"It was chosen on other frames than these{precision} (composed scenes: on earlier draws of them); that "
-            "precision was decided with all of these frames in view"
+            f"It was chosen{precision} on the other half of the held-out frames (composed scenes: on earlier ones, "
+            "which may show the same galaxies). That precision was decided after results on all of these frames were "
+            "seen, so that figures on new frames may be worse"
         )
     return (
         "An earlier version chose it on all of these frames but LCO's, within limits on false detections, so these "
@@ -149,12 +150,13 @@ def summary() -> str:
     survey = saved.baselines["centre_box"]["gz_frames"]
     text = (
         f"A box of constant size in the middle finds {survey.recall:.2f}{interval_text(survey.interval('recall'), 2)} "
-        "of the galaxies of Galaxy Zoo frames, which are centred on them. Right boxes and false detections of SEP, a "
-        "program without a network, are in the [results](training/RESULTS.md#detectors). The classifier names "
-        f"{accuracy} of {test.images} test images rightly by nine classes "
-        f"(macro F1 {macro_f1}; least, {least:.2f}{interval_text(test.recall_interval(worst), 2)}, of "
-        f"{worst.replace('_', ' ')}), {coarse} by four groups; its probabilities are wrong by {test.ece:.3f} on "
-        f"average, and by chance alone it would be {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} "
+        "of the galaxies of Galaxy Zoo frames, which are centred on them. Composed scenes are galaxies that were added "
+        "to real skies. SEP is Source Extractor, a program without a network; its right boxes and false detections are "
+        f"in the [results](training/RESULTS.md#detectors). The classifier is right on {accuracy} of {test.images} test "
+        f"images by nine classes (macro F1 {macro_f1}; the lowest recall, "
+        f"{least:.2f}{interval_text(test.recall_interval(worst), 2)}, is that of {worst.replace('_', ' ')}), and on "
+        f"{coarse} by four groups. Its calibration error (ECE) is {test.ece:.3f}; that of perfect probabilities on as "
+        f"many images would be {test.ece_by_chance:.3f}. In brackets: 95 % intervals. {COMPARED} "
         f"The test images are a development set too. The detector has a threshold of {row.threshold:.2f}. "
         f"{_about_threshold(row)}."
     )

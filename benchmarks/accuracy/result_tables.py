@@ -189,7 +189,7 @@ def _networks(saved: list[dict[str, Any]]) -> str:
     best = max(rows, key=lambda row: row.means["accuracy"])
     if best.images:
         limits = wilson_interval(round(best.means["accuracy"] * best.images), best.images)
-        about += f" Over images, the 95 % interval of the highest accuracy is{interval_text(limits)}."
+        about += f" The highest accuracy has a 95 % interval of{interval_text(limits)} from the number of images alone."
     trained = [count for row in rows for count in row.trained or ()]
     if trained:
         limited = sum(count == row.epochs for row in rows for count in row.trained or ())

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "benchmarks" / "reference" / "robustness"
 PAGE = ROOT / "docs" / "robustness.md"
 HEADING = """# Robustness
-The promises of the README, and how each was attacked. `memory_mib` is the peak memory of the attack's
+The promises of the documents, and how each was tested. `memory_mib` is the peak memory of the attack's
 process, without the processes that it starts.
 `python -m galaxy_edge.benchmarks.robustness.table` repeats every attack and writes this page;
 `make test` runs all with smaller counts.

@@ -90,8 +90,9 @@ def regularisations(results: Path) -> str:
         if group
     ]
     return (
-        "What each changes on average over the combinations of the others, with the 95 % interval of training again "
-        f"on the same images: {', '.join(cells)}. So macro F1 on validation is {', and '.join(found)}."
+        "The average effect of each regularisation over all combinations of the others (the 95 % intervals are of "
+        f"training again, not of other images): {', '.join(cells)}. So macro F1 on validation is "
+        f"{', and '.join(found)}."
     )
 
 

@@ -45,8 +45,8 @@ def list_sizes(as_json: bool) -> None:
     PlainConsole().print(table)
     click.echo("M A72, M A76: million instructions of an inference, emulated; A72: Raspberry Pi 4, A76: Pi 5.")
     click.echo(
-        "accuracy, int8, [95 % interval]: macro F1 of classifiers on the test part, AP50 of detectors on composed "
-        "frames of held-out images."
+        "accuracy, int8, [95 % interval]: macro F1 of classifiers on the test part, mAP@0.5 of detectors in composed "
+        "scenes of held-out images."
     )
     for size in SIZES:
         click.echo(f"{size}: {_place(size, found[size])}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--night", metavar="DATE", help="Date of the evening, e.g. 2026-11-28; default: the latest night.")
 @click.option("--place", type=PLACE, metavar="LAT,LON", help="Where the telescope stands, in degrees.")
 def view(folder: Path, port: int, night: str | None, place: Place | None) -> None:
-    """Show in a browser what runs left in FOLDER: objects, crops, sheets, videos.
+    """Show the results of runs in a browser: objects, crops, sheets, videos.
 
     FOLDER is an output folder; default: galaxy-edge-out. Only browsers on this machine can open the page;
     `galaxy-edge report` writes it to a file that can be sent elsewhere.

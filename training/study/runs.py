@@ -1,7 +1,7 @@
 """Train recipes on one split, with one or more seeds, and tabulate their scores.
 
 The split is by content, with exact and near duplicates kept together. Everything is selected on the validation part;
-only the command ``study evaluate`` uses the test part.
+the commands ``study evaluate``, ``study pictures`` and ``eval pipeline --held-out`` use the test part.
 """
 
 from __future__ import annotations
