@@ -72,8 +72,8 @@ def network_hash(folder: Path) -> str:
         found = file_hash(path)
     except FileNotFoundError:
         raise RunError(f"{folder} is not a finished run of a classifier: it has no model.keras") from None
-    record = read_record(folder)
-    if record.is_finished and record.extra.get("network_hash", found) != found:
+    recorded = read_record(folder).extra if (folder / "run.json").exists() else {}
+    if recorded.get("network_hash", found) != found:
         raise RunError(f"{path} is not the network that this run trained: copy the run again, with all its files")
     return found
 
