@@ -8,7 +8,6 @@ only where the recipe asks for it.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,10 +100,7 @@ def fit(
     settings["weights"] = _weights_name(recipe, weights)
     if recipe.pretrained and isinstance(weights, Path) and weights.is_file():
         settings["weights_hash"] = file_hash(weights)
-    if teachers:
-        settings["teachers"] = list(teachers)
-    if start:
-        settings["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
+    settings |= {"teachers": list(teachers), "start": file_hash(start) if start else None}
     with lock_run_folder(out):
         before = load_resumable_record(out, "classify", settings, data, resume)
         if before and before.is_finished and before.settings["epochs"] == recipe.epochs:

@@ -120,6 +120,22 @@ def test_a_student_is_not_resumed_with_another_teacher(tmp_path):
         fit(replace(recipe, epochs=2), train, VALIDATION, tmp_path, soft=soft, teachers=["b" * 64], resume=True)
 
 
+def test_a_resume_may_not_leave_out_the_network_it_started_from(run, tmp_path):
+    """Its weights would be blended with in the first part only."""
+    assert read_record(run[0]).settings["start"] is None and read_record(run[0]).settings["teachers"] == []
+    start = tmp_path / "fp32.tflite"
+    start.write_bytes(b"a network")
+    with pytest.raises(RunError, match="with start=None, not "):
+        fit(TINY, TRAIN, VALIDATION, run[0], seed=3, start=start, resume=True)
+    record = json.loads((run[0] / "run.json").read_text())
+    record["settings"]["start"] = "a" * 64
+    copy = tmp_path / "run"
+    copy.mkdir()
+    write_json(copy / "run.json", record)
+    with pytest.raises(RunError, match=f"with start={'a' * 64}, not None"):
+        fit(TINY, TRAIN, VALIDATION, copy, seed=3, resume=True)
+
+
 @pytest.mark.parametrize(("recipe", "train", "weights", "error", "message"), [
     (RECIPES["vgg_features"], TRAIN, "nosuch.h5", WeightsError, "nosuch.h5"),
     (RECIPES["scratch"], TRAIN.take(np.arange(8)), None, DataError, "no training image of class 'spiral_loose'"),
