@@ -202,7 +202,8 @@ class RunFolder:
             OSError: the line cannot be written.
         """
         path = self.folder / "log.jsonl"
-        size = path.stat().st_size if path.exists() else 0
+        path.touch()
+        size = path.stat().st_size
         try:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"time": utc_now("seconds"), **values}) + "\n")

@@ -47,6 +47,22 @@ def test_failed_log_write_leaves_no_incomplete_line(tmp_path, small_disk):
     assert [line["epoch"] for line in run.read_log()] == [1, 2]
 
 
+def test_a_log_that_cannot_be_opened_says_why(tmp_path, monkeypatch):
+    """The file that was not there could not be cut back either, and that error was the one shown."""
+    run = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
+    (tmp_path / "log.jsonl").unlink(missing_ok=True)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = os.open(os.devnull, os.O_RDONLY)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 1, limits[1]))
+        with pytest.raises(OSError, match="log.jsonl") as failed:
+            run.log(epoch=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        os.close(opened)
+    assert failed.value.errno == errno.EMFILE
+
+
 def test_failed_write_keeps_the_previous_file(tmp_path, small_disk):
     write_json(tmp_path / "x.json", {"old": 1})
     small_disk(100)
