@@ -31,7 +31,7 @@ def test_the_hash_is_of_the_images_that_the_trials_load(tmp_path, monkeypatch):
 def test_labels_of_one_class_are_refused_before_the_search_is_recorded(tmp_path):
     """Corrected labels were refused in the same folder."""
     data = write_two_sources(tmp_path)
-    for table in data.rglob("index.csv"):
+    for table in data.rglob("*.csv"):
         lines = table.read_text().splitlines()
         label = lines[0].split(",").index("g10")
         rows = [line.split(",") for line in lines]
