@@ -75,6 +75,11 @@ class Sample:
         except ImageError as error:
             raise DataError(f"{self.archive}: '{self.member}' cannot be decoded: {error.reason}") from None
 
+    @property
+    def location(self) -> tuple[Path, str]:
+        """The archive and the member: other ones for every image, which names in several folders are not."""
+        return self.archive, self.member
+
     def digest(self) -> str:
         """Return the SHA-256 of the encoded image (hex)."""
         return hashlib.sha256(self.read_bytes()).hexdigest()

@@ -8,6 +8,7 @@ numpy, OpenCV and SEP only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -54,8 +55,8 @@ class SceneComposer:
         self.size, self._frames = size, frames
         self._survey, self.close_up_samples = survey, close_ups
         self._fields, self.negatives = fields, negatives
-        self._cutouts: dict[tuple[str, str], Cutout | None] = {}
-        self._close_ups: dict[str, Cutout | None] = {}
+        self._cutouts: dict[tuple[Path, str], Cutout | None] = {}
+        self._close_ups: dict[tuple[Path, str], Cutout | None] = {}
 
     def sky(self, rng: Rng) -> np.ndarray:
         """Draw a sky without galaxies: (size, size, 3) float32."""
@@ -153,9 +154,9 @@ class SceneComposer:
             self._add_distractors(rng, canvas, 1)
         for _ in range(MAX_CUTOUT_ATTEMPTS):
             sample = pick(rng, self.close_up_samples)
-            if sample.file not in self._close_ups:
-                self._close_ups[sample.file] = cut_out_close_up(sample.load())
-            if (cutout := self._close_ups[sample.file]) is not None:
+            if sample.location not in self._close_ups:
+                self._close_ups[sample.location] = cut_out_close_up(sample.load())
+            if (cutout := self._close_ups[sample.location]) is not None:
                 break
         else:
             return canvas, np.zeros((0, 4), np.float32)
@@ -181,7 +182,7 @@ class SceneComposer:
         """
         for _ in range(MAX_CUTOUT_ATTEMPTS):
             sample = pick(rng, self._survey)
-            key = (sample.set, sample.file)
+            key = sample.location
             if key not in self._cutouts:
                 image = sample.load()
                 segments = segment_sources(image)

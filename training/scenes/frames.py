@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -21,14 +22,14 @@ class FrameCache:
     """
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        by_key = {_key(sample): sample for sample in samples}
+        by_key = {sample.location: sample for sample in samples}
         self._cached = lru_cache(maxsize=MAX_CACHED_FRAMES)(lambda key: by_key[key].load())
-        self._ignored: dict[tuple[str, str], np.ndarray] = {}
+        self._ignored: dict[tuple[Path, str], np.ndarray] = {}
 
     def load(self, sample: Sample) -> np.ndarray:
         """Return a frame: (H, W, 3) uint8 RGB."""
         # Survey frames are many and decode quickly; the others are few, large, and used repeatedly.
-        image: np.ndarray = sample.load() if sample.set == "gz_frames" else self._cached(_key(sample))
+        image: np.ndarray = sample.load() if sample.set == "gz_frames" else self._cached(sample.location)
         return image
 
     def ignored(self, sample: Sample, image: np.ndarray) -> np.ndarray:
@@ -36,7 +37,7 @@ class FrameCache:
 
         In a survey frame they include neighbours without a box.
         """
-        key = _key(sample)
+        key = sample.location
         if key not in self._ignored:
             if sample.complete:
                 self._ignored[key] = np.concatenate([sample.ignore, np.zeros((0, 4), np.float32)])
@@ -47,8 +48,4 @@ class FrameCache:
     def add_segments(self, sample: Sample, segments: Segments) -> None:
         """Store the unboxed sources of a segmented frame, unless they are known already."""
         extra = unboxed_sources(segments, sample.boxes)
-        self._ignored.setdefault(_key(sample), np.concatenate([sample.ignore, extra]))
-
-
-def _key(sample: Sample) -> tuple[str, str]:
-    return sample.set, sample.file
+        self._ignored.setdefault(sample.location, np.concatenate([sample.ignore, extra]))

@@ -10,6 +10,7 @@ and OpenCV only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ class RawSceneGenerator:
     def __init__(self, generator: SceneGenerator, skies: Sequence[RawSky] = ()) -> None:
         self._generator, self._skies, self.size = generator, list(skies), generator.size
         self.composer = generator.composer
-        self._cutouts: dict[str, Cutout | None] = {}
+        self._cutouts: dict[tuple[Path, str], Cutout | None] = {}
 
     def draw(self, rng: Rng, kind: str | None = None, view: int | None = None) -> Scene:
         """Draw a scene; kind (of `KINDS`) and view (of `VIEWS`) are random if None."""
@@ -214,9 +215,9 @@ class RawSceneGenerator:
         strength = rng.uniform(*_STRENGTH)
         if draw < 0.7 and wanted > 20 and self.composer.close_up_samples:
             sample = self.composer.close_up_samples[int(rng.integers(len(self.composer.close_up_samples)))]
-            if sample.file not in self._cutouts:
-                self._cutouts[sample.file] = cut_out_close_up(sample.load())
-            cutout = self._cutouts[sample.file]
+            if sample.location not in self._cutouts:
+                self._cutouts[sample.location] = cut_out_close_up(sample.load())
+            cutout = self._cutouts[sample.location]
         else:
             cutout = (self.composer.draw_cutout(rng) or (None, None))[0]
         return destretched(cutout, strength) if cutout is not None else None

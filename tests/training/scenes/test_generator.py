@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sep
 from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes import camera_effects as augment
 from galaxy_edge.training.scenes.camera_effects import (
@@ -18,6 +19,7 @@ from galaxy_edge.training.scenes.camera_effects import (
     rotate_randomly,
 )
 from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, paste, segment_sources, unboxed_sources
+from galaxy_edge.training.scenes.frames import FrameCache
 from galaxy_edge.training.scenes.generator import MIN_SIDE, SceneGenerator, clip_boxes
 from galaxy_edge.training.scenes.mixture import MIXTURE
 from helpers.labelled_sets import galaxy_frame, make_close_ups, make_sets
@@ -260,3 +262,19 @@ def test_mixed_channels_keep_light_and_shape():
         assert np.abs(mixed.sum(axis=2, dtype=int) - image.sum(axis=2, dtype=int)).max() <= 3  # rounding
         changed += bool((mixed != image).any())
     assert changed > 10
+
+
+def test_images_of_one_name_in_two_folders_keep_their_own_pixels_and_boxes(tmp_path):
+    """A user's folders number their frames alike; the boxes of one were taken for the other's."""
+    samples = []
+    for number, night in enumerate(("monday", "tuesday")):
+        (tmp_path / night).mkdir()
+        image = np.full((64, 64, 3), 40 + 100 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / night / "frame1.png"), image)
+        box = np.array([[number, 2, 20, 20]], np.float32)
+        samples.append(Sample("user", "frame1.png", tmp_path / night, "frame1.png", ignore=box))
+    cache = FrameCache(samples)
+    for _ in range(2):
+        for number, sample in enumerate(samples):
+            assert cache.load(sample).max() == 40 + 100 * number
+            assert cache.ignored(sample, cache.load(sample)).tolist() == [[number, 2, 20, 20]]
