@@ -18,6 +18,7 @@ from .dataset import split
 from .fit import train
 from .fold_table import fold_table
 from .settings import DetectorSettings
+from .teacher import load_teacher, recorded_settings
 
 
 # Long because half of it describes its arguments, result and errors.
@@ -82,11 +83,12 @@ def _check_folds(samples: list[Sample], out: Path, settings: DetectorSettings, f
 
     Also that its run, if there is one, has these settings and data: a mean of different ones is meaningless.
     """
+    teacher = load_teacher(settings.teacher, settings) if settings.teacher else None
     for fold in range(folds):
         training, held_out, record = split(samples, settings.seed, folds, fold)
         if not held_out or not training:
             raise DataError(f"fold {fold + 1} of {folds} has too few of the {len(samples)} images: give fewer --folds")
         if not any(len(sample.boxes) for sample in training):
             raise DataError(f"outside of fold {fold + 1} of {folds}, no image has a usable box to train a detector on")
-        own = dataclasses.replace(settings, folds=folds, fold=fold)
-        load_resumable_record(out / f"fold{fold + 1}", "detect", own.plain() | own.file_hashes(), record, resume)
+        own = recorded_settings(dataclasses.replace(settings, folds=folds, fold=fold), teacher)
+        load_resumable_record(out / f"fold{fold + 1}", "detect", own, record, resume)

@@ -28,7 +28,7 @@ from .feature_distillation import FeatureDistillation
 from .hard_scenes import HardScenes, find_hard_scenes
 from .raw_data import PooledBatches, RawSkies, join_raw_evaluation, raw_calibration, read_raw_skies, with_raw_scenes
 from .settings import DetectorSettings
-from .teacher import DetectorTeacher, load_teacher
+from .teacher import DetectorTeacher, load_teacher, recorded_settings
 from .tflite_weights import load_exported
 from .trainer import DetectorTrainer, undamaged_checkpoints
 
@@ -67,9 +67,7 @@ def train(
     if settings.patience and workers.count > 1:
         raise RunError("early stopping is not supported with several processes: omit --patience, or use one")
     material = _read_material(data, settings, skip_invalid)
-    record, plain = material.record, settings.plain() | settings.file_hashes()
-    if material.teacher:
-        plain["teacher"] = material.teacher.identity
+    record, plain = material.record, recorded_settings(settings, material.teacher)
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
         previous = load_resumable_record(out, "detect", plain, record, resume)

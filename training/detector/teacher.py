@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -74,6 +74,11 @@ class DetectorTeacher:
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the boxes (K, 4) and scores (K,) of an image as it is, best first."""
         return decode_detections(*self.outputs(image), self.anchors)
+
+
+def recorded_settings(settings: DetectorSettings, teacher: DetectorTeacher | None) -> dict[str, Any]:
+    """Return the settings as a run records them: networks by their hash, as a name may have another content."""
+    return settings.plain() | settings.file_hashes() | ({"teacher": teacher.identity} if teacher else {})
 
 
 def flipped_order(anchors: np.ndarray, down: int, right: int) -> np.ndarray:

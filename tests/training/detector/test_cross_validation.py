@@ -3,10 +3,13 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from galaxy_edge.benchmarks.accuracy.result_tables import save_table
+from galaxy_edge.models.decode import anchor_grid
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.detector.fold_table import fold_table
+from galaxy_edge.training.detector.teacher import DetectorTeacher
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.run import RunError
 from helpers.small_detector import SMALL
@@ -54,6 +57,30 @@ def test_folds_stop_early_and_resume(sets, tmp_path):
     run.write_text(json.dumps(record | {"metrics": record["metrics"] | {"map50": 0.123}}))
     with pytest.raises(RunError, match=r"fold2 is not a run of .*folds\.json: cross-validate again"):
         save_table("detector-folds", out, tmp_path / "results")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_mobilenet")
+def test_folds_of_a_taught_detector_resume(sets, tmp_path, monkeypatch):
+    """A record has the teacher's identity, which was compared with the name of its folder."""
+    from galaxy_edge.training.detector.cross_validation import train_folds
+
+    settings = dataclasses.replace(SMALL, epochs=1, teacher=tmp_path / "bundle")
+    anchors = anchor_grid(64, 64, **SMALL.grid)
+    for module in ("fit", "cross_validation"):
+        monkeypatch.setattr(
+            f"galaxy_edge.training.detector.{module}.load_teacher",
+            lambda folder, _: DetectorTeacher(
+                lambda _: (np.zeros((len(anchors), 4), np.float32), np.full(len(anchors), -4, np.float32)),
+                anchors,
+                f"hash of {folder.name}",
+            ),
+        )
+    result, seen = train_folds(sets, tmp_path / "run", settings, 2), []
+    assert train_folds(sets, tmp_path / "run", settings, 2, resume=True, report=seen.append) == result and not seen
+    other = dataclasses.replace(settings, teacher=tmp_path / "other")
+    with pytest.raises(RunError, match="with teacher=hash of bundle, not hash of other"):
+        train_folds(sets, tmp_path / "run", other, 2, resume=True)
 
 
 def test_a_fold_without_a_metric_leaves_its_cell_empty():
