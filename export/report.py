@@ -154,11 +154,7 @@ def _contact_sheet(result: ExportResult) -> bytes | None:
         return None
     images += [np.zeros_like(images[0])] * (-len(images) % COLUMNS)
     rows = [np.hstack(images[start : start + COLUMNS]) for start in range(0, len(images), COLUMNS)]
-    return _png(np.vstack(rows))
-
-
-def _png(image: np.ndarray) -> bytes:
-    return encode_image(image)
+    return encode_image(np.vstack(rows))
 
 
 def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
@@ -212,7 +208,7 @@ def _summary(result: ExportResult) -> str:
 
 
 def _figure(example: Example) -> str:
-    data = base64.b64encode(_png(example.image)).decode("ascii")
+    data = base64.b64encode(encode_image(example.image)).decode("ascii")
     kind = "passed" if example.right[-1:] == (True,) else "failed"
     lines = "<br>".join(map(html.escape, example.lines))
     return (

@@ -47,6 +47,7 @@ KINDS = {
 _DIFFERENCES = {
     "hash": "on other data",
     "labels": "with other boxes on the same images",
+    "boxes": "with other boxes on the same images",
     "raw_frames": "with other raw frames",
     "split.hash": "on another split of the data",
     "split.labels": "with other labels of the validation or test images",

@@ -110,8 +110,12 @@ def evaluate_composites(
         Galaxies found by signal, and false detections.
 
     Raises:
-        DataError: there are too few exposures.
+        DataError: there are too few exposures, or one is not of a colour sensor.
     """
+    if mono := next((frame.file for frame in exposures if frame.pattern is None), None):
+        raise DataError(
+            f"{mono} has no Bayer pattern (BAYERPAT): galaxies can be added to frames of colour sensors only"
+        )
     *others, test = parted(exposures)
     if not test or not any(others):
         raise DataError("too few exposures: the baselines are fitted on some, and others are tested on")
@@ -121,10 +125,11 @@ def evaluate_composites(
     false = sum(int(wrong.sum()) for _, wrong in matches)
     hits = {"detector": np.concatenate([found for found, _ in matches])}
     thresholds = {baseline.threshold for baseline in baselines}
-    hits |= _sep_hits(SepImages(zip(searched, images, strict=True), thresholds), *baselines, false)
+    sep = _search_with_sep(SepImages(zip(searched, images, strict=True), thresholds), *baselines, false)
+    hits |= {name: found for name, (found, _) in sep.items()}
     signals = np.concatenate([frame.signals for frame in searched])
     at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
-    rate = vars(_rate(false, len(searched)))
+    sep_rate = {name: vars(_rate(count, len(searched))) for name, (_, count) in sep.items()}
     return CompositesResult(
         frames=len(searched),
         exposures=len(test),
@@ -135,12 +140,12 @@ def evaluate_composites(
         bright=_group(hits, signals, BRIGHT),
         all=_group(hits, signals),
         detector=DetectorFalse(
-            **rate,
+            **vars(_rate(false, len(searched))),
             false_on_sky=int((at == 0).sum()),
             without_faint=_rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched)),
         ),
-        sep=SepFalse(**rate, settings=asdict(baselines[0])),
-        sep_tuned=SepFalse(**rate, settings={"threshold": baselines[1].threshold}),
+        sep=SepFalse(**sep_rate["sep"], settings=asdict(baselines[0])),
+        sep_tuned=SepFalse(**sep_rate["sep_tuned"], settings={"threshold": baselines[1].threshold}),
     )
 
 
@@ -156,13 +161,16 @@ def _fit_sep(
     return images.best_settings(ALLOWED_FALSE), images.best_filter(ALLOWED_FALSE, len(exposures))
 
 
-def _sep_hits(images: SepImages, settings: SepSettings, learned: SourceFilter, allowed: int) -> dict[str, np.ndarray]:
-    """Return which galaxies SEP finds by its settings, and by its filter.
+def _search_with_sep(
+    images: SepImages, settings: SepSettings, learned: SourceFilter, allowed: int
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Search with SEP: by its settings, and by its filter.
 
-    Both have `allowed` false detections.
+    Return which galaxies each finds, and its number of false detections. Both have at most `allowed` false detections.
     """
     frames = {"sep": images.searched(settings), "sep_tuned": images.filtered(learned)}
-    return {name: np.concatenate(at_equal_false_alarms(found, allowed)) for name, found in frames.items()}
+    found = {name: at_equal_false_alarms(each, allowed) for name, each in frames.items()}
+    return {name: (np.concatenate(hits), false) for name, (hits, false) in found.items()}
 
 
 def _search_all(

@@ -140,10 +140,10 @@ def evaluate_night(
         NightError: no frame has a row in the table.
     """
     results: list[DepthResult] = []
-    unknown = 0
+    unknown = known = 0
     for number, depth in enumerate(depths):
         scores: list[FrameScore] = []
-        unknown = 0
+        unknown = known = 0
         session = Session(dataclasses.replace(config, source=str(folder), out=None, stack=depth))
         total = (session.length or 0) * len(depths)
 
@@ -151,17 +151,19 @@ def evaluate_night(
             _frame: Any, _detections: Any, record: FrameRecord, stats: Any, scores: list[FrameScore] = scores,
             depth: int = depth, before: int = number * (session.length or 0), total: int = total,
         ) -> None:  # fmt: skip
-            nonlocal unknown
+            nonlocal unknown, known
             progress(before + stats.frames, total)
             targets = truth.get(PurePosixPath(record.source).name)
             if targets is None:
                 unknown += 1
-            elif record.stacked == depth:  # skip stacks that have not reached this depth
+                return
+            known += 1
+            if record.stacked == depth:  # skip stacks that have not reached this depth
                 boxes = np.array([found.box for found in record.detections], np.float64).reshape(-1, 4)
                 scores.append(score_frame(boxes, targets))
 
         session.run(take)
-        if not scores and unknown:
+        if unknown and not known:
             raise NightError(f"no frame of {folder} has a row in the truth table, which must name the files")
         results.append(summarise(depth, scores))
     return NightResult(folder.resolve().name, results, unknown)

@@ -50,7 +50,8 @@ def evaluate_pipeline(
     the effect of the detector's box.
 
     Args:
-        held_out: exclude the samples that either bundle was trained on.
+        held_out: exclude the samples that either bundle was trained on, and scenes of those on which the detector's
+            threshold was chosen.
         seed: of the composed and off-centre scenes.
 
     Returns:
@@ -73,7 +74,7 @@ def evaluate_pipeline(
     outcomes: dict[str, dict[str, list[GalaxyOutcome]]] = {name: {} for name in boxes}
     for done, scene in enumerate(scenes, len(scenes)):
         progress(done, 2 * len(scenes))
-        if not len(scene.scene.boxes):
+        if not len(scene.scene.boxes) or (held_out and scene.selects):
             continue
         image = scene.scene.image
         detections = {
@@ -86,6 +87,8 @@ def evaluate_pipeline(
             outcomes[scene.situation].setdefault(finder, []).extend(galaxy_outcomes(classifier, scene, found))
     result = {}
     for name, by_finder in outcomes.items():
+        if not by_finder:
+            continue  # the threshold was chosen on all of its scenes
         summaries = {finder: summarise(galaxies) for finder, galaxies in by_finder.items()}
         result[name] = PipelineSituation(summaries.pop(DETECTOR), summaries)
     return result

@@ -162,10 +162,11 @@ def sep_boxes(sources: np.ndarray, settings: SepSettings, shape: tuple[int, int]
     return boxes[order].astype(np.float32), scores[order]
 
 
-def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list[np.ndarray]:
-    """Return which galaxies of each frame SEP finds.
+def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> tuple[list[np.ndarray], int]:
+    """Return which galaxies of each frame SEP finds, and its false detections.
 
-    The score is the lowest with at most `allowed` false detections.
+    The score is the lowest with at most `allowed` false detections: fewer where several have the same score, or where
+    there are less in all.
 
     The threshold is chosen on the frames themselves, which favours the baseline.
     """
@@ -175,7 +176,7 @@ def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list
     for frame in frames:
         kept = frame.scores > cut
         found.append(match(frame._replace(boxes=frame.boxes[kept], scores=frame.scores[kept]))[0])
-    return found
+    return found, int((false_scores > cut).sum())
 
 
 class SepImages:
@@ -248,7 +249,9 @@ class SepImages:
                 except DataError:  # another threshold may leave enough sources
                     return -1
                 searched = [frames[index] for index in measured]
-                total += sum(int(hits.sum()) for hits in at_equal_false_alarms(searched, int(allowed * len(searched))))
+                total += sum(
+                    int(hits.sum()) for hits in at_equal_false_alarms(searched, int(allowed * len(searched)))[0]
+                )
             return total
 
         return self.fit_filter(max(self._sources, key=found), every)
@@ -262,6 +265,6 @@ class SepImages:
         every = [SepSettings(*values) for values in itertools.product(THRESHOLDS, SIZES, RANKS)]
 
         def found(settings: SepSettings) -> int:
-            return sum(int(hits.sum()) for hits in at_equal_false_alarms(self.searched(settings), total))
+            return sum(int(hits.sum()) for hits in at_equal_false_alarms(self.searched(settings), total)[0])
 
         return max(every, key=found)

@@ -66,12 +66,12 @@ def measure_field(seed: int, folder: Path) -> dict[str, Any]:
     paths = list(write_night(night, folder / "frames", target.name, with_wcs=False))
     truth = {path.name: frame.truth for path, frame in zip(paths, frames, strict=True)}
     detections: list[dict[str, Any]] = []
-    solved: list[tuple[Wcs, Wcs]] = []
+    solved: list[tuple[Wcs, SimulatedFrame]] = []
 
     def take(frame: Any, _detections: Any, record: Any, _stats: Any) -> None:
         name = Path(record.source).name
         if frame.wcs is not None:
-            solved.append((frame.wcs, frames[list(truth).index(name)].wcs))
+            solved.append((frame.wcs, frames[list(truth).index(name)]))
         for found in record.detections:
             sky = found.sky.object_name if found.sky else None
             detections.append({"name": sky, "truth": true_names(np.array(found.box), truth[name])})
@@ -82,10 +82,10 @@ def measure_field(seed: int, folder: Path) -> dict[str, Any]:
     events = query_events(folder / "out", Query(is_in_sky=True))
     return {
         "seed": seed, "telescope": telescope.name, "target": target.name, "frames": len(frames),
-        "solved": len(solved), "solution_errors": [round(solution_error(*pair), 2) for pair in solved],
+        "solved": len(solved), "solution_errors": [round(solution_error(found, true.wcs), 2) for found, true in solved],
         "galaxies": [_galaxy(row, events) for row in rows],
         "events": [_event(event, truth[Path(event.source).name]) for event in events],
-        "detections": detections, "drawn": drawn_boxes(solved, rows, seed),
+        "detections": detections, "drawn": drawn_boxes(*solved[0], seed) if solved else [],
     }  # fmt: skip
 
 
@@ -140,25 +140,24 @@ def _event(event: Any, rows: Sequence[TruthRow]) -> dict[str, Any]:
     return result
 
 
-def drawn_boxes(solved: Sequence[tuple[Wcs, Wcs]], rows: Sequence[TruthRow], seed: int) -> list[dict[str, Any]]:
-    """Match boxes that are drawn on the galaxies of the first frame.
+def drawn_boxes(solution: Wcs, frame: SimulatedFrame, seed: int) -> list[dict[str, Any]]:
+    """Match boxes that are drawn on the galaxies of a solved frame.
 
     Their sizes are 0.4 to 1.3 of the galaxy's, and their centres off by 8 % of the box: matching alone.
     """
-    if not solved:
-        return []
     rng, catalogue = np.random.default_rng([seed, 22]), OpenNgc()
-    found, true = solved[0]
     result = []
-    for row in rows:
+    for row in frame.truth:
+        if row.kind != "galaxy":
+            continue
         item = catalogue.find(row.name)
         if item is None or not item.major_arcsec or row.magnitude > DRAWN_MAGNITUDE:
             continue
-        size = item.major_arcsec / true.scale * math.exp(rng.uniform(math.log(0.4), math.log(1.3)))
+        size = item.major_arcsec / frame.wcs.scale * math.exp(rng.uniform(math.log(0.4), math.log(1.3)))
         size = max(size, 12.0)
         centre = np.array([row.x, row.y]) + rng.normal(0.0, 0.08 * size, 2)
         box = np.concatenate([centre - size / 2, centre + size / 2])
-        (position,) = SkyMatcher(catalogue).identify(Solution(found, "", residual_arcsec=1.0), box[None])
+        (position,) = SkyMatcher(catalogue).identify(Solution(solution, "", residual_arcsec=1.0), box[None])
         result.append({"truth": row.name, "name": position.object_name, "magnitude": row.magnitude})
     return result
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...models.intervals import interval_text
 from ...models.markdown import markdown_table
+from ...training.classifier.recipe import RECIPES
 from ...training.run import RunError
 from ..accuracy.classifier_results import read_results
 from ..accuracy.detector_results import FILE, RULE, read_saved
@@ -39,7 +40,8 @@ galaxies. This page compares it with our study. It is written by `galaxy-edge st
 are those of the saved results, see [RESULTS.md](../training/RESULTS.md), on the test part where nothing else is said.
 The report's images are not ours: it has 21,768 of Galaxy10 SDSS, ours are fewer, and of EFIGI and Galaxy Zoo. So its
 figures cannot be compared with ours. Nor can the report's networks be compared with ours here: ours were trained for
-up to 180 epochs, the report's for those of the column "epochs at most". Compare the report's networks with each other.
+up to {epochs} epochs, the report's for those of the column "epochs at most". Compare the report's networks with each
+other.
 """
 
 Found = Mapping[str, Sequence[StudyResult]]
@@ -56,7 +58,7 @@ def report_page(results: Path) -> str:
         RunError: the saved results do not belong together, or are damaged.
     """
     found = read_results(results)
-    parts = [HEAD]
+    parts = [HEAD.format(epochs=RECIPES["small"].epochs)]
     for title, section in SECTIONS.items():
         try:
             parts += [f"\n## {title}\n", *section(found, results)]
@@ -116,7 +118,7 @@ def _balance(_: Found, results: Path) -> list[str]:
         order(results, "views") + "\n",
         best(results, "views", "augmentation") + "\n",
         "*Why.* Stronger augmentation learns more slowly: a short training does not show what it gains in a long one. "
-        "Our networks are trained for up to 180 epochs, with `sky` and `telescopes`.",
+        f"Our networks are trained for up to {RECIPES['small'].epochs} epochs, with `sky` and `telescopes`.",
     ]
 
 

@@ -117,4 +117,22 @@ def ensemble_gain(found: Mapping[str, Sequence[StudyResult]]) -> str:
             sentences.append(
                 f"Whether the ensemble gains was not measured on the same images (seed {own.seed}: {both})."
             )
-    return " ".join([*sentences, "The report's two networks are almost equally good alone; here VGG-16 is far behind."])
+    return " ".join([*sentences, *_alone(found)])
+
+
+def _alone(found: Mapping[str, Sequence[StudyResult]]) -> list[str]:
+    """Say how the ensemble's two networks compare alone, on the same images.
+
+    Nothing is said without both of one seed.
+    """
+    scratch = {result.seed: result for result in found.get("scratch", ())}
+    vgg = next((result for result in found.get("vgg_partial", ()) if result.seed in scratch), None)
+    change = vgg.difference(scratch[vgg.seed]) if vgg else None
+    if not vgg or not change:
+        return []
+    gain, low, high = change
+    shown = "ahead of" if low > 0 else "behind" if high < 0 else "not shown to differ from"
+    return [
+        "The report's two networks are almost equally good alone. Here VGG-16 from block 5 is "
+        f"{shown} the network from scratch (seed {vgg.seed}: {gain:+.3f} [{low:+.3f}, {high:+.3f}])."
+    ]

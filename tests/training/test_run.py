@@ -48,14 +48,14 @@ def test_failed_log_write_leaves_no_incomplete_line(tmp_path, small_disk):
 
 
 def test_a_log_that_cannot_be_opened_says_why(tmp_path, monkeypatch):
-    """The file that was not there could not be cut back either, and that error was the one shown."""
+    """That it could not be cut back either was the error shown."""
     run = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
     (tmp_path / "log.jsonl").unlink(missing_ok=True)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = os.open(os.devnull, os.O_RDONLY)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 1, limits[1]))
-        with pytest.raises(OSError, match="log.jsonl") as failed:
+        with pytest.raises(OSError, match=r"log\.jsonl") as failed:
             run.log(epoch=1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -19,7 +19,8 @@ STRATEGIES = ("none", "full", "weights", "partial", "root")
 ``weights``: every image once, with the class weight N / (C n_c) in the loss.
 ``partial``: every class sampled to the geometric mean of its count and the mean count, and class weights against the
 remaining imbalance.
-``root``: N images, each drawn with a probability proportional to count^-0.5, as in `crops.draw_weights`.
+``root``: N images, each drawn with a probability proportional to count^-0.5, those with a coarse group only too: by
+`crops.draw_weights`, not by `draw`.
 """
 
 
@@ -27,11 +28,11 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
     """Draw the images of an epoch.
 
     An under-sampled class shows other images in each epoch; in an over-sampled one the images' counts differ by one at
-    most. ``root`` draws each image independently.
+    most.
 
     Args:
         labels: (N,) classes, 0 and up.
-        strategy: a name in `STRATEGIES`.
+        strategy: a name in `STRATEGIES`, except ``root``.
         seed, epoch: the same pair gives the same draw.
 
     Returns:
@@ -39,13 +40,12 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
 
     Raises:
         DataError: there are no images, or one has no class.
-        ValueError: the strategy does not exist.
+        ValueError: the strategy does not exist, or is ``root``.
     """
+    if strategy == "root":
+        raise ValueError("'root' draws by weight, coarse groups too: see crops.draw_weights")
     counts = _counts(labels, strategy)
     rng = np.random.default_rng([seed, epoch])
-    if strategy == "root":
-        chances = counts[labels] ** -0.5
-        return rng.choice(len(labels), len(labels), p=chances / chances.sum())
     drawn = []
     for label, wanted in enumerate(_epoch_counts(counts, strategy).tolist()):
         own = rng.permutation(np.flatnonzero(labels == label))

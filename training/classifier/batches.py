@@ -91,7 +91,7 @@ class BatchLoader:
         The views depend on the image only, not on seed and data set, so that all runs and folds share the cache.
         """
         assert self._frozen is not None
-        recipe, ids = self._recipe, self._dataset.ids
+        recipe, ids, crop_ids = self._recipe, self._dataset.ids, self._dataset.crop_ids
         key = cache_key("by image", self._dataset.margin, recipe.size, recipe.views, network=self._frozen)
 
         def compute(number: int, indices: np.ndarray) -> np.ndarray:
@@ -101,7 +101,9 @@ class BatchLoader:
                 views.append(self._view(self._canvases[index], recipe.size, np.random.default_rng([4, number, own])))
             return self.frozen_features(np.stack(views))
 
-        return [cached_rows(f"features{number}", key, ids, partial(compute, number)) for number in range(recipe.cached)]
+        return [
+            cached_rows(f"features{number}", key, crop_ids, partial(compute, number)) for number in range(recipe.cached)
+        ]
 
     @property
     def attributes(self) -> bool:

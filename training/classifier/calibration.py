@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...extras import extra_command
+from ...models.intervals import wilson_interval
 from ..data.errors import DataError
 
 TEMPERATURES = (0.2, 5.0)
@@ -69,6 +72,20 @@ def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np
     """
     thresholds, kept, correct = _counts_above(probabilities, labels)
     return thresholds, kept / max(1, len(labels)), correct / kept
+
+
+def share_above(kept: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Describe the images above a threshold, for a run's record.
+
+    Args:
+        kept: (N,) bool, whether an image is above it; right: (N,) bool, whether its class is right.
+
+    Returns:
+        ``coverage``, the share of images above it; ``accuracy`` of these, if there are any, and its 95 % ``interval``.
+    """
+    count, correct = int(kept.sum()), int((kept & right).sum())
+    accuracy = {"accuracy": correct / count} if count else {}
+    return {"coverage": count / len(kept), **accuracy, "interval": list(wilson_interval(correct, count))}
 
 
 def _counts_above(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -37,6 +37,7 @@ class GalaxyDataset:
         attributes: (N, A) float32 in 0..1, NaN where not known, see `attributes`; None if no image has any.
         votes: (N, C) float32 shares of votes for each class, rows adding up to 1, or 0 where there are none; None if
             they were not read.
+        boxes: N boxes (4,) in pixels or None, as of `readers`; empty if no image has a box.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +50,7 @@ class GalaxyDataset:
     credits: tuple[str, ...] = ()
     attributes: np.ndarray | None = None
     votes: np.ndarray | None = None
+    boxes: tuple[np.ndarray | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,6 +67,18 @@ class GalaxyDataset:
             readers=tuple(self.readers[index] for index in indices),
             attributes=None if self.attributes is None else self.attributes[indices],
             votes=None if self.votes is None else self.votes[indices],
+            boxes=tuple(self.boxes[index] for index in indices) if self.boxes else (),
+        )
+
+    @property
+    def crop_ids(self) -> tuple[str, ...]:
+        """N identifiers of images and their boxes.
+
+        They are keys of what is computed from the crops, which a corrected box changes.
+        """
+        return tuple(
+            image_id if box is None else f"{image_id}:{box.tolist()}"
+            for image_id, box in zip(self.ids, self.boxes or (None,) * len(self), strict=True)
         )
 
     @property

@@ -248,6 +248,7 @@ def _read_sets(path: Path, margin: float, unnamed: bool, votes: bool) -> GalaxyD
         (*(CREDITS[name] for name in sorted(set(sources)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
         np.stack([read_attributes(sample.row) for sample in used]),
         np.stack([class_votes(sample.row) for sample in used]) if votes else None,
+        tuple(_first_box(sample) for sample in used),
     )
 
 
@@ -270,9 +271,13 @@ def _shows_one_galaxy(sample: Sample, from_galaxy_set: bool) -> bool:
 
     Without a coarse group it must be from a set of galaxies: other sets contain stars and nebulae too.
     """
-    single = len(sample.boxes) == 1 or not len(sample.ignore)
+    single = len(sample.boxes) == 1 or not (len(sample.boxes) or len(sample.ignore))
     return sample.coarse in COARSE or (from_galaxy_set and not sample.coarse and single)
 
 
 def _sample_reader(sample: Sample) -> ImageReader:
-    return lambda: (sample.load(), sample.boxes[0] if len(sample.boxes) else None)
+    return lambda: (sample.load(), _first_box(sample))
+
+
+def _first_box(sample: Sample) -> np.ndarray | None:
+    return sample.boxes[0] if len(sample.boxes) else None

@@ -77,7 +77,7 @@ class Teacher:
 
         They are cached, since a large network is slow.
         """
-        key = (dataset.ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR, self.identity)
+        key = (dataset.crop_ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR, self.identity)
         return cached_array(
             "opinion",
             cache_key(*key),

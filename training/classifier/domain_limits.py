@@ -25,7 +25,7 @@ from ..augmentation.degradation import cut, overexposed, shrunk
 from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
 from ..data.splits import in_first_half
-from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature
+from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature, share_above
 from .dataset import GalaxyDataset
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np
 
 def calibrate_on_views(
     forward: Forward, images: np.ndarray, validation: GalaxyDataset, seed: int
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any]]:
     """Choose temperature, abstention and domain limits on images and their views.
 
     The abstention threshold lies above the probability that any class can have outside the domain, see
@@ -79,8 +79,9 @@ def calibrate_on_views(
         seed: of the views.
 
     Returns:
-        The ``decode`` section of the model's description, and the measurements for the run's record; None and no
-        measurements if classes have no coarse group.
+        The ``decode`` section of the model's description; the precision of sure names, for the run's record; and the
+        ``cross_checked`` of `validation.calibrate_and_measure`. None and no measurements if classes have no coarse
+        group.
     """
     classes = validation.classes
     if ungrouped := [name for name in classes if coarse_group(name) not in COARSE]:
@@ -88,16 +89,16 @@ def calibrate_on_views(
             "the classifier gets no limits of its domain: these are measured by coarse group (%s), and classes have "
             "none: %s", ", ".join(COARSE), ", ".join(ungrouped),
         )  # fmt: skip
-        return None, {}
+        return None, {}, {}
     views, labels = telescope_views(validation, images.shape[1], seed)
     every = np.concatenate([images, views])
     known = np.concatenate([validation.labels, labels])
     logits = forward(every)
     temperature, abstain, groups = _choose_names(logits, known, classes)
     limits, measured = choose_domain(forward, images, validation, temperature, abstain)
-    measured |= _measured_on_other_half(logits, known, validation.ids, classes)
+    sure, checked = _measured_on_other_half(logits, known, validation.ids, classes)
     decode = {"temperature": temperature, "abstain": abstain, "domain": limits}
-    return decode | ({"groups": groups} if groups else {}), measured
+    return decode | ({"groups": groups} if groups else {}), measured | sure, checked
 
 
 def _choose_names(
@@ -117,11 +118,11 @@ def _choose_names(
 
 def _measured_on_other_half(
     logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], classes: Sequence[str]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Cross-check the chosen limits: choose on one half, measure on the other.
 
-    The result, for the run's record, is the precision and coverage of the sure names of images and of views, and the
-    expected calibration error of the images (``ece``).
+    The results are the precision and coverage of the sure names of images and of views; and of the images the expected
+    calibration error (``ece``) and, if each half has a threshold, the share of the images above it (``abstain``).
 
     Args:
         logits: (N, C), of the validation images and then of `VIEWS` views of each; labels: (N,).
@@ -131,10 +132,10 @@ def _measured_on_other_half(
     half = np.array([in_first_half(digest) for digest in ids], bool)
     first = np.concatenate([half, np.repeat(half, VIEWS)])
     rows = {"images": [np.zeros((2, 0), bool)], "views": [np.zeros((2, 0), bool)]}
-    highest, correct = np.zeros(images), np.zeros(images, bool)
+    highest, thresholds, correct = np.zeros(images), np.zeros(images), np.zeros(images, bool)
     for chosen in (first, ~first):
         if not chosen.any() or chosen.all():
-            return {}
+            return {}, {}
         temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen], classes)
         probabilities = softmax(logits[~chosen], temperature)
         outside = Domain(groups=groups).excludes_groups(probabilities, classes)
@@ -143,15 +144,19 @@ def _measured_on_other_half(
         is_view = np.flatnonzero(~chosen) >= images
         others = np.flatnonzero(~chosen)[~is_view]
         highest[others] = probabilities[~is_view].max(axis=1)
+        thresholds[others] = abstain
         correct[others] = probabilities[~is_view].argmax(axis=1) == labels[others]
         rows["images"].append(outcome[:, ~is_view])
         rows["views"].append(outcome[:, is_view])
     repeats = {"images": 1, "views": VIEWS}
-    measured: dict[str, Any] = {"ece": calibration_error(highest, correct)}
+    measured = {}
     for name, parts in rows.items():
         sure, right = np.concatenate(parts, axis=1)
         measured[name] = _precision(sure, right, repeats[name])
-    return measured
+    checked: dict[str, Any] = {"ece": calibration_error(highest, correct)}
+    if (thresholds < NEVER_SURE).all():
+        checked["abstain"] = share_above(highest >= thresholds, correct)
+    return measured, checked
 
 
 def choose_groups(

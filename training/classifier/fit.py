@@ -22,6 +22,7 @@ from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..augmentation.presets import TELESCOPES
 from ..data.errors import DataError
+from ..data.splits import data_hash
 from ..progress import Report
 from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder, write_arrays
 from ..threads import set_threads
@@ -96,6 +97,7 @@ def fit(
         raise DataError("no training image has shares of votes (columns p0 to p9 of Galaxy Zoo 2): leave --votes out")
     set_threads(threads)
     data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
+    data["boxes"] = data_hash((*train.crop_ids, *validation.crop_ids))
     settings = {**recipe.to_dict(), "seed": seed, "threads": threads, "taught": soft is not None}
     settings["weights"] = _weights_name(recipe, weights)
     if recipe.pretrained and isinstance(weights, Path) and weights.is_file():
@@ -237,10 +239,10 @@ def _finish(
         save_trained_layer(network, out)
         refitted = refit_last_layer(network, training_inputs(train, recipe.size, seed, on_views, recipe.votes), sets)
     logits = predict(network, images)
-    chosen, measured = None, dict[str, Any]()
+    chosen, measured, checked = None, dict[str, Any](), dict[str, Any]()
     if on_views:
-        chosen, measured = calibrate_on_views(compile_forward(network), images, validation, seed)
-    decode, metrics = calibrate_and_measure(logits, validation, out, chosen, measured.pop("ece", None))
+        chosen, measured, checked = calibrate_on_views(compile_forward(network), images, validation, seed)
+    decode, metrics = calibrate_and_measure(logits, validation, out, chosen, checked)
     found = {"sure": measured, "blended": blended, "refitted": refitted}
     metrics |= {name: values for name, values in found.items() if values}
     network.save(out / "model.keras")

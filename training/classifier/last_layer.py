@@ -24,7 +24,7 @@ from .dataset import GalaxyDataset
 from .validation import compile_forward, log_loss
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Inverse strengths C of the L2 penalty that are tried, on features of unit variance."""
+"""Inverse strengths of the L2 penalty that are tried, on features of unit variance: C for every 1,000 images."""
 POWER = -0.5
 """Exponent p of the weight n^p of each image of a class with n images."""
 LAST = "logits"

@@ -56,7 +56,7 @@ def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:
 
     The result is cached, since it takes minutes to compute.
     """
-    key = cache_key(dataset.ids, dataset.margin, COMPARED_SIDE, *CRITERIA)
+    key = cache_key(dataset.crop_ids, dataset.margin, COMPARED_SIDE, *CRITERIA)
     return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(dataset.images(COMPARED_SIDE))))
 
 

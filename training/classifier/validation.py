@@ -6,6 +6,7 @@ This gives the metrics, the temperature, the abstention threshold and the plots.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ import tensorflow as tf
 
 from ...models.classification_metrics import calibration_error, classification_metrics
 from ...models.decode import softmax
-from ...models.intervals import wilson_interval
 from ...models.metrics import ClassificationMetrics
 from ..data.errors import DataError
 from ..data.splits import in_first_half
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
 from ..run import write_arrays
-from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature
+from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature, share_above
 from .dataset import GalaxyDataset
 
 BATCH = 64
@@ -79,7 +79,7 @@ def calibrate_and_measure(
     validation: GalaxyDataset,
     out: Path,
     decode: dict[str, Any] | None = None,
-    ece: float | None = None,
+    cross_checked: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Calibrate on validation logits (N, C), measure, and write the predictions.
 
@@ -87,22 +87,25 @@ def calibrate_and_measure(
 
     Args:
         decode: temperature and abstention threshold if they are already chosen; then they are only measured.
-        ece: their expected calibration error, each half of the images measured with those chosen on the other half.
+        cross_checked: of a given `decode`: ``ece`` and ``abstain`` as of `_cross_check`, as far as there are any.
 
     Returns:
         The ``decode`` section of the model's description (temperature, and ``abstain`` if a threshold is high enough),
         and the metrics at that temperature, plain values for the run's record: of all images and, under ``sets``, by
         source.
     """
+    checked = (cross_checked or {}) if decode else _cross_check(logits, validation)
     temperature = decode["temperature"] if decode else fit_temperature(logits, validation.labels)
     metrics = evaluate_logits(logits, validation, temperature).to_dict()
     by_source = evaluate_by_source(logits, validation, temperature)
     metrics["sets"] = {name: source.to_dict() for name, source in by_source.items()}
     metrics["ece_before"] = evaluate_logits(logits, validation).ece
     metrics["chosen_on"] = "validation"
-    metrics["ece"] = ece if decode else _error_on_other_half(logits, validation)
+    metrics["ece"] = checked.get("ece")
     probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
+    if abstain:
+        metrics["abstain"] |= checked.get("abstain", {})
     write_arrays(
         out / "predictions.npz",
         logits=logits,
@@ -113,19 +116,29 @@ def calibrate_and_measure(
     return decode or {"temperature": temperature} | abstain, metrics
 
 
-def _error_on_other_half(logits: np.ndarray, validation: GalaxyDataset) -> float | None:
-    """Cross-check the calibration: fit on one half, measure on the other.
+def _cross_check(logits: np.ndarray, validation: GalaxyDataset) -> dict[str, Any]:
+    """Check temperature and threshold: choose on one half, measure on the other.
 
-    Returns the calibration error of all images, or None if a half is empty.
+    Returns:
+        ``ece``: the calibration error of all images; missing if a half is empty. ``abstain``: `share_above`, missing
+        where no threshold is high enough on a half.
     """
+    labels = validation.labels
     half = np.array([in_first_half(digest) for digest in validation.ids], bool)
     if not half.any() or half.all():
-        return None
-    probabilities = np.zeros_like(logits)
+        return {}
+    probabilities, thresholds = np.zeros_like(logits), np.full(len(labels), np.nan)
     for chosen in (half, ~half):
-        probabilities[~chosen] = softmax(logits[~chosen], fit_temperature(logits[chosen], validation.labels[chosen]))
-    correct = probabilities.argmax(axis=1) == validation.labels
-    return calibration_error(probabilities.max(axis=1), correct)
+        temperature = fit_temperature(logits[chosen], labels[chosen])
+        probabilities[~chosen] = softmax(logits[~chosen], temperature)
+        with suppress(DataError):  # no threshold is high enough
+            own = softmax(logits[chosen], temperature)
+            thresholds[~chosen] = abstain_threshold(own, labels[chosen], TARGET_ACCURACY)
+    highest, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    checked: dict[str, Any] = {"ece": calibration_error(highest, right)}
+    if np.isfinite(thresholds).all():
+        checked["abstain"] = share_above(highest >= thresholds, right)
+    return checked
 
 
 def _choose_abstention(
@@ -143,29 +156,7 @@ def _choose_abstention(
     except DataError as error:
         return {}, {"accuracy_wanted": TARGET_ACCURACY, "none": str(error)}
     plot_coverage(coverage, accuracy, chosen, out / "coverage.png", thresholds)
-    return {"abstain": round(chosen, 4)}, {
-        "accuracy_wanted": TARGET_ACCURACY,
-        "threshold": chosen,
-        **_coverage_on_other_half(probabilities, labels),
-    }
-
-
-def _coverage_on_other_half(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Cross-check the abstention threshold: choose on one half, apply to the other.
-
-    Returns coverage, accuracy and its 95 % interval; empty where no threshold is high enough on a half.
-    """
-    half = np.arange(len(labels)) % 2 == 0
-    kept, right = np.zeros(len(labels), bool), probabilities.argmax(axis=1) == labels
-    try:
-        for chosen in (half, ~half):
-            threshold = abstain_threshold(probabilities[chosen], labels[chosen], TARGET_ACCURACY)
-            kept[~chosen] = probabilities[~chosen].max(axis=1) >= threshold
-    except DataError:
-        return {}
-    count, correct = int(kept.sum()), int((kept & right).sum())
-    accuracy = {"accuracy": correct / count} if count else {}
-    return {"coverage": count / len(labels), **accuracy, "interval": list(wilson_interval(correct, count))}
+    return {"abstain": round(chosen, 4)}, {"accuracy_wanted": TARGET_ACCURACY, "threshold": chosen}
 
 
 def write_plots(

@@ -77,7 +77,10 @@ class Sample:
 
     @property
     def location(self) -> tuple[Path, str]:
-        """The archive and the member: other ones for every image, which names in several folders are not."""
+        """The archive and the member.
+
+        They tell images apart, which names do not: several folders may have the same.
+        """
         return self.archive, self.member
 
     def digest(self) -> str:

@@ -9,17 +9,27 @@ decides where a group goes, so that a split stays the same when images are added
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...models.labels import CLASSES
+from ...models.manifest import TrainingData
 from .errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_CRITERIA = ("seed", "hash", "folds", "fold", "validation_share", "test_share")
+"""What a split depends on, in its record."""
 
 HALVES_SEED = 19
 """Of the hash that halves a share: thresholds are chosen on one half and measured on the other."""
+MOVED_DIGITS = 16
+"""Number of digits by which a split's record names an image that shares the part of another one."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +207,31 @@ def in_first_half(digest: str) -> bool:
 def is_held_out(split: Mapping[str, Any], digest: str) -> bool:
     """Return whether an image was held out, according to a split's record.
 
-    Such a record is part of a run's record and of a bundle's manifest.
+    Such a record is part of a run's record and of a bundle's manifest. The image's hash decides, except for those
+    under ``moved``: these show the galaxy of an image of the other share, and are there too.
     """
-    seed = split["seed"]
+    seed, moved = split["seed"], digest[:MOVED_DIGITS] in split.get("moved", ())
     if "folds" in split:
         number = int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16)
-        return bool(number % split["folds"] == split["fold"])
-    return in_share(digest, split["test_share"] if "test_share" in split else split["validation_share"], seed)
+        return bool(number % split["folds"] == split["fold"]) != moved
+    return in_share(digest, split["test_share"] if "test_share" in split else split["validation_share"], seed) != moved
+
+
+def warn_of_other_split(folder: Path, trained: TrainingData, sets: Iterable[str], split: Mapping[str, Any]) -> None:
+    """Warn if a network was trained on another split than one that learns from it.
+
+    It may know the images that the other one is validated on.
+
+    Args:
+        folder: of the network's bundle; trained: what it was trained on.
+        sets: names of the other network's data sets; split: the record of their split.
+    """
+    shared = sorted(set(trained.sets) & set(sets))
+    if shared and any(trained.split.get(key) != split.get(key) for key in _CRITERIA):
+        logger.warning(
+            "%s was trained on another split of %s, perhaps on images that this training is validated on: its scores "
+            "may be too good", folder, ", ".join(shared),
+        )  # fmt: skip
 
 
 def data_hash(digests: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from ..data.crops import CREDITS as GALAXY_CREDITS
 from ..data.crops import network_input
 from ..data.near_duplicates import CRITERIA, near_duplicates
 from ..data.sample import Sample
-from ..data.splits import data_hash, is_held_out
+from ..data.splits import MOVED_DIGITS, data_hash, is_held_out
 from ..scenes.close_ups import CLOSE_UPS
 from ..scenes.generator import SceneSource
 from .anchor_matching import assign_targets
@@ -49,6 +49,8 @@ def split(
 ) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
     """Split samples by content into training and validation, and describe them.
 
+    Frames whose first galaxy is the same, such as one target's frames of several nights, are in one share.
+
     Args:
         samples: of all data sets; those unsuitable for training are skipped.
         seed: of the split.
@@ -58,24 +60,44 @@ def split(
     Returns:
         training samples, validation samples, and the record of the data for the run folder.
     """
-    digests: list[str] = []
     criteria: dict[str, Any] = {"seed": seed}
     criteria |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
+    kept = [sample for sample in samples if is_trainable(sample)]
+    digests = [sample.digest() for sample in kept]
+    if moved := _moved(kept, digests, criteria):
+        criteria["moved"] = moved
     shares: tuple[list[Sample], list[Sample]] = ([], [])
-    for sample in samples:
-        if not is_trainable(sample):
-            continue
-        digests.append(sample.digest())
-        shares[is_held_out(criteria, digests[-1])].append(sample)
+    for sample, digest in zip(kept, digests, strict=True):
+        shares[is_held_out(criteria, digest)].append(sample)
     train, held_out = _drop_close_ups(*shares)
     record = {
         "hash": data_hash(digests),
-        "labels": data_hash(sample.labels_digest() for sample in (*shares[0], *shares[1])),
+        "labels": data_hash(sample.labels_digest() for sample in kept),
         "sets": dict(Counter(sample.set for sample in train + held_out)),
         "split": criteria | {"train": len(train), "validation": len(held_out)},
         "sources": _credits(train + held_out),
     }
     return train, held_out, record
+
+
+def _moved(samples: list[Sample], digests: list[str], criteria: dict[str, Any]) -> list[str]:
+    """Find the frames that go where another frame of their galaxy goes.
+
+    Of frames of one galaxy, that with the smallest hash decides, see `splits.is_held_out`. Returns the first
+    `MOVED_DIGITS` digits of their hashes.
+    """
+    framed = [index for index, sample in enumerate(samples) if len(sample.boxes)]
+    groups = group_by_galaxy([samples[index] for index in framed]).tolist() if framed else []
+    decides: dict[int, str] = {}
+    for index, group in zip(framed, groups, strict=True):
+        decides[group] = min(digests[index], decides.get(group, digests[index]))
+    return sorted(
+        {
+            digests[index][:MOVED_DIGITS]
+            for index, group in zip(framed, groups, strict=True)
+            if is_held_out(criteria, digests[index]) != is_held_out(criteria, decides[group])
+        }
+    )
 
 
 def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -14,6 +14,7 @@ from ...models.decode import anchor_grid
 from ...models.raw.stretch import Stretch
 from ..data.errors import DataError
 from ..data.sample import Sample
+from ..data.splits import warn_of_other_split
 from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder, write_arrays
@@ -102,6 +103,8 @@ def _read_material(data: Path, settings: DetectorSettings, skip_invalid: bool) -
     if skies:
         record |= {"raw_frames": skies.record}
     teacher = load_teacher(settings.teacher, settings) if settings.teacher else None
+    if settings.teacher and teacher and teacher.data:
+        warn_of_other_split(settings.teacher, teacher.data, record["sets"], record["split"])
     return _Material(training, held_out, record, skies, teacher)
 
 
@@ -135,7 +138,7 @@ class _Training:
         processed = SceneGenerator(self.train_samples, settings.size, dict(settings.scenes))
         generator: SceneSource = with_raw_scenes(processed, skies.training, settings.raw_share) if skies else processed
         if teacher and settings.hard_share:
-            numbers = find_hard_scenes(generator, teacher, settings.seed, run.record.data["hash"])
+            numbers = find_hard_scenes(generator, teacher, settings.seed, run.record.data)
             generator = HardScenes(generator, numbers, settings.seed, settings.hard_share)
         batches = PooledBatches if skies else SceneBatches
         self.batches = batches(generator, self.anchors, positions, settings.seed)

@@ -6,6 +6,10 @@ was trained on such scenes still takes some of them for galaxies; its next train
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ...models.boxes import iou_matrix, share_inside
@@ -34,14 +38,14 @@ def has_false_detection(scene: Scene, boxes: np.ndarray, scores: np.ndarray) -> 
 
 
 def find_hard_scenes(
-    source: SceneSource, teacher: DetectorTeacher, seed: int, data_hash: str, count: int = SEARCHED
+    source: SceneSource, teacher: DetectorTeacher, seed: int, data: Mapping[str, Any], count: int = SEARCHED
 ) -> np.ndarray:
     """Search scenes for false detections of the teacher; cached.
 
     Args:
         source: draws the scenes.
         seed: of the draws.
-        data_hash: of the samples that the scenes are drawn from.
+        data: record of the samples and skies that the scenes are drawn from: hashes and split.
         count: number of scenes to search.
 
     Returns:
@@ -57,7 +61,16 @@ def find_hard_scenes(
                 hard.append(number)
         return np.array(hard, np.int64)
 
-    key = cache_key(data_hash, source.size, seed, count, kinds, teacher.identity, MIN_FALSE_SCORE, MAX_OVERLAP)
+    key = cache_key(
+        json.dumps(data, sort_keys=True),
+        source.size,
+        seed,
+        count,
+        kinds,
+        teacher.identity,
+        MIN_FALSE_SCORE,
+        MAX_OVERLAP,
+    )
     return np.asarray(cached_array("hard-scenes", key, find))
 
 

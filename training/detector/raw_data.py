@@ -75,7 +75,7 @@ def with_raw_scenes(generator: SceneGenerator, skies: Sequence[RawSky], share: f
 class PooledBatches(SceneBatches):
     """Training batches that use a scene several times in other orientations.
 
-    Batch n is always the same.
+    Batch n is always the same. Each worker has scenes of its own.
 
     Drawing scenes of large frames takes longer than a step of training. One of every `REUSE` scenes of a batch is new;
     the others are drawn from the last `POOL` scenes.
@@ -83,15 +83,17 @@ class PooledBatches(SceneBatches):
 
     def __init__(self, generator: SceneSource, anchors: np.ndarray, positions: range, seed: int) -> None:
         super().__init__(generator, anchors, positions, seed)
+        worker = [positions.start] if positions.start else []
         self._scene = lru_cache(maxsize=POOL + 200)(
-            lambda number: self.generator.draw(np.random.default_rng([seed, 11, number]))
+            lambda number: self.generator.draw(np.random.default_rng([seed, 11, number, *worker]))
         )
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Make batch `step`, see `SceneBatches.make`."""
         images, targets, deltas = [], [], []
         for position in self.positions:
-            rng, number = np.random.default_rng([self.seed, step, position]), step * len(self.positions) + position
+            rng = np.random.default_rng([self.seed, step, position])
+            number = step * len(self.positions) + position - self.positions.start
             newest = number // REUSE
             age = int(rng.integers(min(newest + 1, POOL))) if number % REUSE else 0
             scene = self._scene(newest - age)

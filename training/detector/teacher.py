@@ -16,7 +16,7 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import anchors_from_manifest, sigmoid
-from ...models.manifest import BundleError
+from ...models.manifest import BundleError, TrainingData
 from ...runtime.inference.load import load_engine
 from ..run import RunError
 from .anchor_matching import decode_detections
@@ -40,10 +40,13 @@ class DetectorTeacher:
         outputs: runs the network.
         anchors: (N, 4) from `models.decode.anchor_grid`.
         identity: of the network, e.g. the bundle's hash.
+        data: what it was trained on; None: not known.
     """
 
-    def __init__(self, outputs: RawOutputs, anchors: np.ndarray, identity: str) -> None:
-        self._outputs, self.anchors, self.identity = outputs, anchors, identity
+    def __init__(
+        self, outputs: RawOutputs, anchors: np.ndarray, identity: str, data: TrainingData | None = None
+    ) -> None:
+        self._outputs, self.anchors, self.identity, self.data = outputs, anchors, identity, data
         self._order = [flipped_order(anchors, *flip) for flip in FLIPS]
         self._lock = Lock()
 
@@ -77,7 +80,10 @@ class DetectorTeacher:
 
 
 def recorded_settings(settings: DetectorSettings, teacher: DetectorTeacher | None) -> dict[str, Any]:
-    """Return the settings as a run records them: networks by their hash, as a name may have another content."""
+    """Return the settings as a run records them.
+
+    Networks are named by their hash: a file of the same name may have another content.
+    """
     return settings.plain() | settings.file_hashes() | ({"teacher": teacher.identity} if teacher else {})
 
 
@@ -129,4 +135,4 @@ def load_teacher(folder: Path, settings: DetectorSettings) -> DetectorTeacher:
         raw = engine(image[None])
         return raw["boxes"].dequantize().reshape(-1, 4), raw["scores"].dequantize().reshape(-1)
 
-    return DetectorTeacher(outputs, anchors_from_manifest(described, size, size), bundle.hash)
+    return DetectorTeacher(outputs, anchors_from_manifest(described, size, size), bundle.hash, bundle.manifest.data)

@@ -51,12 +51,11 @@ class RawFrame:
         return raw_sky(self.mosaic, self.pattern, targets)
 
 
-def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFrame]:
+def read_raw_frames(folder: Path) -> Iterator[RawFrame]:
     """Read the frames of a folder in the order of its table.
 
     Args:
         folder: with a table named `TABLE`, and its frames as files or in zips.
-        target: only frames of this object.
 
     Raises:
         DataError: there is no table, it lacks a column or a number, or a frame is missing or cannot be read.
@@ -69,8 +68,6 @@ def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFram
     for packed in sorted(folder.glob("*.zip")):
         inside |= dict.fromkeys(open_zip(packed).namelist(), packed)
     for row in rows:
-        if target and row["object"] != target:
-            continue
         name = row["file"]
         if name in inside:
             content = read_member(inside[name], name)

@@ -42,15 +42,18 @@ def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
         settings, model = record.settings, record.model
         boxy = GALAXY10[EXCLUDED_LABEL] in model["classes"]
         parts = split_dataset(load_dataset(data, settings["margin"], boxy, unnamed=True), split_seed)
-        if record.data["split"].get("hash") != parts.record["hash"]:
+        split = record.data["split"]
+        if split.get("hash") != parts.record["hash"]:
             raise RunError(f"{run} was trained on another split of {data}: its validation images are not known")
+        if split.get("labels", parts.record["labels"]) != parts.record["labels"]:
+            raise RunError(f"{run} was trained with other labels of the validation or test images: train it again")
         network_hash(run)
         network = load_keras_file(run / "model.keras")
         forward, validation = compile_forward(network), parts.validation
         images = validation.images(model["input"]["width"])
-        chosen, measured = calibrate_on_views(forward, images, validation, settings["seed"])
+        chosen, measured, checked = calibrate_on_views(forward, images, validation, settings["seed"])
         before = dict(model["decode"])
-        decode, metrics = calibrate_and_measure(forward(images), validation, run, chosen, measured.pop("ece", None))
+        decode, metrics = calibrate_and_measure(forward(images), validation, run, chosen, checked)
         model["decode"] = decode
         record.metrics.update(metrics | ({"sure": measured} if measured else {}))
         write_json(run / "run.json", record.to_dict())

@@ -21,6 +21,7 @@ from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, check_trainable, split_dataset
 from ..classifier.recipe import Recipe
+from ..data.splits import warn_of_other_split
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
 from .agreement import agree, is_finished, is_resumable, read_predictions, recipe_settings, tabulated
@@ -94,6 +95,7 @@ def fit_parts(
         from ..classifier.distillation import exported_soft_targets
 
         bundle = Bundle.load(start, "classify")
+        warn_of_other_split(start, bundle.manifest.data, training.sources, parts.record)
         own = exported_soft_targets(bundle, recipe, training)
         soft = own if soft is None else (own + len(teacher) * soft) / (1 + len(teacher))
         options["start"] = bundle.path / bundle.variant("fp32").file

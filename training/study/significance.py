@@ -13,8 +13,6 @@ import numpy as np
 
 from ...extras import extra_command
 
-METRICS = ("accuracy", "precision", "recall", "f1")
-
 EXACT_PAIRS = 12
 """Maximum number of differences for which all signs are enumerated, so that p is exact even with ties."""
 
@@ -197,8 +195,7 @@ def compare(
     difference p is 1. Differences below 1e-12 are rounding and count as none.
 
     Args:
-        scores_a, scores_b: metric -> (n,) scores, one per fold, of the same folds in the same order; for example each
-            of `METRICS`.
+        scores_a, scores_b: metric -> (n,) scores, one per fold, of the same folds in the same order.
         repeats: number of times that all images were divided into n / repeats folds.
 
     Raises:

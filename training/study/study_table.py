@@ -28,7 +28,7 @@ class RunScores(MacroScores):
         trained: number of epochs that it was trained for.
         network: name of the kind of network.
         coarse_accuracy: share of images with the right coarse group.
-        ece: expected calibration error.
+        ece: expected calibration error; None if a half of the images is too small to measure it.
         parameters, macs: of the network.
         images: number of validation images.
     """
@@ -38,7 +38,7 @@ class RunScores(MacroScores):
     trained: int
     network: str
     coarse_accuracy: float
-    ece: float
+    ece: float | None
     parameters: int
     macs: int
     images: int
@@ -51,7 +51,7 @@ class StudyRow:
     Attributes:
         name: of the recipe.
         seeds: of its runs.
-        means: mean over the seeds, by metric, see `MEASURED`.
+        means: mean over the seeds, by metric, see `MEASURED`; without those that a run does not have.
         spreads: standard deviation over the seeds, by metric; None for one seed.
         epochs: maximum number of epochs.
         parameters, macs: of the network.
@@ -78,15 +78,15 @@ class StudyRow:
         """
         scores: dict[str, Any] = {}
         for key in MEASURED:
-            scores |= {key: self.means[key], f"{key}_sd": self.spreads[key]}
+            scores |= {key: self.means.get(key), f"{key}_sd": self.spreads.get(key)}
         values = {"name": self.name, "seeds": self.seeds, **scores} | {key: getattr(self, key) for key in _ABOUT}
         return {key: value for key, value in values.items() if value is not None or key not in _OPTIONAL}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StudyRow:
         """Create a row from the values of `to_dict`."""
-        means = {key: values[key] for key in MEASURED}
-        spreads = {key: values[f"{key}_sd"] for key in MEASURED}
+        means = {key: values[key] for key in MEASURED if values[key] is not None}
+        spreads = {key: values[f"{key}_sd"] for key in means}
         about = {key: values[key] for key in _ABOUT if key in values or key not in _OPTIONAL}
         return cls(values["name"], values["seeds"], means, spreads, **about)
 
@@ -103,6 +103,7 @@ def summary(name: str, runs: Sequence[RunScores]) -> StudyRow:
             differing = ", ".join(f"{value} (seed {seed})" for seed, value in by_seed.items())
             raise RunError(f"the runs of {name} differ in {key}, {differing}: train all seeds with the same settings")
     values = {key: [getattr(run, key) for run in runs] for key in MEASURED}
+    values = {key: scores for key, scores in values.items() if None not in scores}
     return StudyRow(
         name,
         [run.seed for run in runs],
@@ -131,7 +132,7 @@ def table(rows: Sequence[StudyRow]) -> str:
     cells = [
         (
             row.name,
-            *(_cell(row.means[key], row.spreads[key]) for key in heads),
+            *(_cell(row.means.get(key), row.spreads.get(key)) for key in heads),
             f"{row.parameters:,}",
             f"{row.macs / 1e6:.1f}",
         )
@@ -140,5 +141,7 @@ def table(rows: Sequence[StudyRow]) -> str:
     return "\n".join(markdown_table(["", *heads.values(), "parameters", "million MACs"], cells)) + "\n"
 
 
-def _cell(mean: float, spread: float | None) -> str:
+def _cell(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return "–"
     return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"

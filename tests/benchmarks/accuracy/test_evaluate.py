@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.data.splits import in_share
 from galaxy_edge.training.formats.read_set import read_set
+from galaxy_edge.training.scenes.evaluation_scenes import EvaluationScenes
 from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.labelled_sets import make_labelled, make_sets
 
@@ -218,6 +220,26 @@ def test_pipeline_needs_a_galaxy_with_a_box(tiny_models, sets):
     )
     with pytest.raises(DataError, match="no galaxy with a box"):
         evaluate_pipeline(detect, classify, sets / "sdss_starfields", "int8", "litert", 1, lambda done, total: None)
+
+
+def test_scenes_that_chose_the_threshold_are_not_measured(tiny_models, sets):
+    """At a threshold that was chosen on them, more galaxies are found than in others."""
+    bundles = [
+        Bundle.load(tiny_models / f"galaxy-{name}", task)
+        for name, task in (("detector", "detect"), ("classifier", "classify"))
+    ]
+
+    def galaxies(held_out):
+        found = evaluate_pipeline(*bundles, sets, "int8", "litert", 1, lambda done, total: None, held_out=held_out)
+        return {name: situation.detector.galaxies for name, situation in found.items()}
+
+    samples = held_out_samples(read_set(sets), bundles, sets)
+    scenes = list(EvaluationScenes(samples, bundles[0].input_size[0], 1))
+    expected = Counter()
+    for scene in scenes:
+        expected[scene.situation] += 0 if scene.selects else len(scene.scene.boxes)
+    assert galaxies(True) == {name: count for name, count in expected.items() if count}
+    assert any(scene.selects for scene in scenes) and sum(galaxies(False).values()) > sum(expected.values())
 
 
 def test_recall_by_size_counts_galaxies_of_that_size_only():

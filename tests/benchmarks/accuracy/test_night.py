@@ -97,3 +97,20 @@ def test_the_command_runs_over_a_folder(tmp_path):
     result = json.loads(done.stdout)
     assert [depth["frames"] for depth in result["depths"]] == [3, 2]
     assert all(depth["galaxies"]["drawn"]["found"] == depth["frames"] for depth in result["depths"])
+
+
+def test_a_night_too_short_for_a_stack_says_so_by_its_number_of_frames(tmp_path):
+    """It was said that no frame has a row in the table, if another frame has none."""
+    night = tmp_path / "night"
+    night.mkdir()
+    for name in ("known.png", "unknown.png"):
+        (night / name).write_bytes(encode(render([(60, 40, 12)], 160, 120)))
+    table = tmp_path / "truth.csv"
+    table.write_text("file,object,target_x,target_y,galaxy\nknown.png,drawn,60,40,1\n")
+    done = command_line("eval", "night", night, "--truth", table, "--depths", "1,8", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [depth["frames"] for depth in result["depths"]] == [1, 0] and result["unknown"] == 1
+    table.write_text("file,object,target_x,target_y,galaxy\nother.png,drawn,60,40,1\n")
+    done = command_line("eval", "night", night, "--truth", table, "--depths", "8")
+    assert done.returncode and "no frame of" in done.stderr and "has a row in the truth table" in done.stderr

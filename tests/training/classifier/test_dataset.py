@@ -6,6 +6,7 @@ Invalid ones are refused with the reason.
 import csv
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import h5py
@@ -14,9 +15,10 @@ import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.classifier.dataset_files import DECALS, RELEASES, load_dataset
+from galaxy_edge.training.classifier.dataset_files import DECALS, RELEASES, _shows_one_galaxy, load_dataset
 from galaxy_edge.training.data.catalogues import VOTE_COLUMNS
 from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.formats.read_set import read_set
 from helpers.labelled_sets import make_labelled
 from helpers.two_sources import write_two_sources
@@ -179,6 +181,29 @@ def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
     box = np.array([0, 0, *sample.load().shape[1::-1]], float)
     assert np.array_equal(dataset.images(69)[0], resize(sample.load(), 69, 69))
     assert np.array_equal(dataset.images(69)[0], crop(sample.load(), box, 0.0, 69))
+
+
+def test_a_corrected_box_is_another_crop_of_the_same_image(tmp_path):
+    """The hash of data and the split stay; what is cached of the crop does not."""
+    root = write_two_sources(tmp_path)
+    before = load_dataset(root, unnamed=True)
+    table = root / "gz/index.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].replace(",8,8,56,56", ",4,8,56,56")
+    table.write_text("\n".join(lines) + "\n")
+    after = load_dataset(root, unnamed=True)
+    assert before.hash == after.hash and before.ids == after.ids
+    changed = [
+        index for index, (old, new) in enumerate(zip(before.crop_ids, after.crop_ids, strict=True)) if old != new
+    ]
+    assert len(changed) == 1 and after.sources[changed[0]] == before.sources[changed[0]] == "gz_frames"
+    assert after.take(changed).crop_ids == (after.crop_ids[changed[0]],)
+
+
+@pytest.mark.parametrize(("boxes", "ignored", "single"), [(0, 0, True), (1, 2, True), (3, 0, False), (0, 1, False)])
+def test_a_frame_of_several_galaxies_is_no_image_of_one(boxes, ignored, single):
+    sample = Sample("gz_frames", "a.jpg", Path("x"), "a.jpg", boxes=np.zeros((boxes, 4)), ignore=np.zeros((ignored, 4)))
+    assert _shows_one_galaxy(sample, True) == single
 
 
 def test_the_hash_changes_with_a_label_not_with_the_order(tmp_path):

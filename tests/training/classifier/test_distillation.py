@@ -216,3 +216,6 @@ def test_predictions_of_a_teacher_are_cached(tmp_path, monkeypatch):
     np.testing.assert_array_equal(average_soft_targets(load(tmp_path / "one"), galaxies, SPLIT), first)
     with pytest.raises(TypeError):
         average_soft_targets(load(tmp_path / "one"), make_dataset([0, 1, 2]), SPLIT)
+    corrected = replace(galaxies, boxes=(np.array([2, 2, 20, 20], np.float32), None, None, None))
+    with pytest.raises(TypeError):  # the same image, but another crop of it
+        average_soft_targets(load(tmp_path / "one"), corrected, SPLIT)

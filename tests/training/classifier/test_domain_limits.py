@@ -45,17 +45,18 @@ def test_limits_are_chosen_for_any_classes_with_coarse_groups(classes):
         levels = images.mean(axis=(1, 2, 3))[:, None]
         return -(((levels - 40 - 20 * np.arange(len(classes))) / 10) ** 2)
 
-    decode, measured = calibrate_on_views(forward, validation.images(SIZE), validation, 1)
+    decode, measured, checked = calibrate_on_views(forward, validation.images(SIZE), validation, 1)
     assert highest_doubted(len(classes)) < decode["abstain"] <= 1
     assert decode["domain"].keys() == {"min_side", "max_outside", "max_burnt", "min_energy"}
     assert decode.get("groups", {}).keys() <= set(map(coarse_group, classes))
     assert measured["views"]["images"] == VIEWS * len(validation)
+    assert checked.keys() == {"ece"}, "halves of so few images have no threshold"
 
 
 def test_classes_without_a_coarse_group_get_no_limits(caplog):
     """Limits are measured by group, and classes of Galaxy10 DECaLS have none."""
     validation = dataset(DECALS)
-    assert calibrate_on_views(None, validation.images(SIZE), validation, 1) == (None, {})
+    assert calibrate_on_views(None, validation.images(SIZE), validation, 1) == (None, {}, {})
     assert "no limits of its domain" in caplog.text and "classes have none: disturbed, merging" in caplog.text
 
 
@@ -124,8 +125,15 @@ def test_calibration_is_measured_with_the_temperature_of_the_other_half():
             probabilities.max(axis=1),
             probabilities.argmax(axis=1) == labels[others],
         )
-    found = _measured_on_other_half(logits, known, ids, CLASSES)
-    assert found["ece"] == pytest.approx(calibration_error(confidence, correct))
+    found, checked = _measured_on_other_half(logits, known, ids, CLASSES)
+    assert checked["ece"] == pytest.approx(calibration_error(confidence, correct))
+    above = np.zeros(images, bool)
+    for chosen in (rows, ~rows):
+        temperature, abstain, _ = _choose_names(logits[chosen], known[chosen], CLASSES)
+        others = ~chosen[:images]
+        above[others] = softmax(logits[:images][others], temperature).max(axis=1) >= abstain
+    assert checked["abstain"]["coverage"] == above.mean()
+    assert checked["abstain"]["accuracy"] == correct[above].mean()
     views = found["views"]
     count = views["coverage"] * images
     assert views["images"] == VIEWS * images

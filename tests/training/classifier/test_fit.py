@@ -34,7 +34,15 @@ def test_the_record_holds_what_export_needs(run):
     out, record, _ = run
     assert read_record(out) == RunRecord.from_dict(json.loads(json.dumps(record.to_dict())))
     assert record.task == "classify"
-    assert record.settings == {**TINY.to_dict(), "seed": 3, "threads": 1, "taught": False, "weights": None}
+    assert record.settings == {
+        **TINY.to_dict(),
+        "seed": 3,
+        "threads": 1,
+        "taught": False,
+        "weights": None,
+        "teachers": [],
+        "start": None,
+    }
     model = record.model
     assert model["input"] == {"width": 48, "height": 48}
     assert model["preprocess"] == {"kind": "crop", "margin": TINY.margin}

@@ -69,6 +69,7 @@ def assert_same_training(first, second):
     ({"recipe": replace(RECIPES["simple"], size=48)}, "network=small, not simple"),
     ({"seed": 4}, "seed=3, not 4"),
     ({"train": TRAIN.take(np.arange(30))}, "other data"),
+    ({"train": replace(TRAIN, boxes=(np.array([1, 1, 9, 9], np.float32), *[None] * (len(TRAIN) - 1)))}, "other boxes"),
     ({"soft": np.full((42, 9), 1 / 9)}, "taught=False, not True"),
 ])  # fmt: skip
 def test_a_folder_of_another_run_is_refused(run, change, message):

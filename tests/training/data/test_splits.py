@@ -1,14 +1,22 @@
 """Splits and folds: no galaxy in two parts, repeatable, near duplicates found."""
 
 import hashlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from galaxy_edge.models.manifest import TrainingData
 from galaxy_edge.training.data.crops import network_input
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.near_duplicates import near_duplicates
-from galaxy_edge.training.data.splits import SplitIndices, holdout_indices, k_fold_indices, split_hash
+from galaxy_edge.training.data.splits import (
+    SplitIndices,
+    holdout_indices,
+    k_fold_indices,
+    split_hash,
+    warn_of_other_split,
+)
 from galaxy_edge.training.formats.read_set import read_set
 
 
@@ -229,3 +237,17 @@ def test_too_few_different_images_for_folds():
         k_fold_indices(ids, groups, labels, 5, 0)
     with pytest.raises(ValueError, match="k is 1"):
         k_fold_indices(ids, groups, labels, 1, 0)
+
+
+@pytest.mark.parametrize(("sets", "split", "warned"), [
+    ({"efigi": 3, "mine": 2}, {"seed": 1, "hash": "a"}, False),
+    ({"efigi": 3, "mine": 2}, {"seed": 2, "hash": "b"}, True),
+    ({"mine": 2}, {"seed": 2, "hash": "b"}, False),
+    ({"efigi": 3}, {"seed": 1, "folds": 3, "fold": 0}, True),
+])  # fmt: skip
+def test_a_network_of_another_split_of_the_same_sets_is_warned_of(sets, split, warned, caplog):
+    """It may have been trained on the other one's validation images."""
+    trained = TrainingData("0", {"efigi": 9, "gz_frames": 2}, {"seed": 1, "hash": "a", "train": 7}, ())
+    warn_of_other_split(Path("bundle"), trained, sets, split)
+    assert bool(caplog.records) == warned
+    assert ("bundle was trained on another split of efigi, perhaps on images" in caplog.text) == warned

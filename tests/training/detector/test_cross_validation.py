@@ -62,7 +62,7 @@ def test_folds_stop_early_and_resume(sets, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_mobilenet")
 def test_folds_of_a_taught_detector_resume(sets, tmp_path, monkeypatch):
-    """A record has the teacher's identity, which was compared with the name of its folder."""
+    """The teacher's hash was compared with the name of its folder."""
     from galaxy_edge.training.detector.cross_validation import train_folds
 
     settings = dataclasses.replace(SMALL, epochs=1, teacher=tmp_path / "bundle")

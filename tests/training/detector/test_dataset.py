@@ -4,12 +4,14 @@ import zipfile
 
 import cv2
 import numpy as np
+import pytest
 from galaxy_edge.models.decode import anchor_grid
+from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.data.splits import is_held_out
 from galaxy_edge.training.detector.dataset import SceneBatches, split
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes.generator import SceneGenerator
-from helpers.labelled_sets import make_close_ups
+from helpers.labelled_sets import galaxy_frame, make_close_ups
 from helpers.small_detector import SMALL
 
 
@@ -52,6 +54,47 @@ def test_every_image_is_held_out_in_one_fold(sets):
     for train_share, held_share, record in folds:
         assert all(is_held_out(record["split"], sample.digest()) for sample in held_share)
         assert not any(is_held_out(record["split"], sample.digest()) for sample in train_share)
+
+
+def frames_of_targets(folder, targets=8, frames=5):
+    """Write frames of a few galaxies, shifted, each with its own noise."""
+    rng, samples = np.random.default_rng(21), []
+    for target in range(targets):
+        image, box = galaxy_frame(rng, 120)
+        for x, y in rng.integers(30, 90, (8, 2)):
+            cv2.circle(image, (int(x), int(y)), 1, (220, 220, 220), -1)
+        for number in range(frames):
+            shift = rng.integers(-4, 5, 2)
+            moved = np.roll(image, shift[::-1], (0, 1)) + rng.normal(0, 2, image.shape)
+            name = f"{target}_{number}.png"
+            cv2.imwrite(str(folder / name), np.clip(moved, 0, 255).astype(np.uint8))
+            boxes = (box + np.tile(shift, 2)).astype(np.float32)[None]
+            samples.append(Sample("labelled", name, folder, name, boxes=boxes))
+    return samples
+
+
+def target_of(sample):
+    return sample.file.split("_")[0]
+
+
+@pytest.mark.parametrize("shares", [
+    [(seed, 0, 0) for seed in range(12)],
+    [(3, 2, fold) for fold in range(2)],
+])  # fmt: skip
+def test_frames_of_one_target_are_in_one_share(tmp_path, shares):
+    """A detector is not measured on a night whose other frames it knows."""
+    samples, moved, count = frames_of_targets(tmp_path), 0, 0
+    for share in shares:
+        train_share, held_out, record = split(samples, *share)
+        assert not {target_of(one) for one in train_share} & {target_of(one) for one in held_out}
+        assert all(is_held_out(record["split"], sample.digest()) for sample in held_out)
+        assert not any(is_held_out(record["split"], sample.digest()) for sample in train_share)
+        assert split(list(reversed(samples)), *share)[2] == record
+        moved += len(record["split"].get("moved", ()))
+        count += len(held_out)
+    assert moved and count, "by their own hashes, the frames would be in both shares"
+    if shares[0][1]:
+        assert count == len(samples)
 
 
 def test_batches_are_determined_by_their_number(sets):

@@ -44,14 +44,27 @@ def _is_bright(source, numbers):
 
 def test_only_scenes_with_a_false_detection_are_hard():
     source = Source()
-    numbers = find_hard_scenes(source, Teacher(), 1, "data", 60)
+    numbers = find_hard_scenes(source, Teacher(), 1, {"hash": "data"}, 60)
     assert 15 < len(numbers) < 45 and all(_is_bright(source, numbers))
-    np.testing.assert_array_equal(find_hard_scenes(source, Teacher(), 1, "data", 60), numbers)
+    np.testing.assert_array_equal(find_hard_scenes(source, Teacher(), 1, {"hash": "data"}, 60), numbers)
+
+
+def test_scenes_of_other_boxes_or_another_fold_are_searched_again():
+    """What was found in other scenes of the same images was used."""
+    split = {"seed": 1, "folds": 3, "fold": 0}
+    records = [
+        {"hash": "same images", "labels": "boxes", "split": split},
+        {"hash": "same images", "labels": "corrected boxes", "split": split},
+        {"hash": "same images", "labels": "boxes", "split": split | {"fold": 1}},
+    ]
+    sources = (Source(NONE), Source(STAR), Source(STAR))
+    found = [find_hard_scenes(one, Teacher(), 1, data, 60) for one, data in zip(sources, records, strict=True)]
+    assert [len(numbers) > 0 for numbers in found] == [True, False, False]
 
 
 @pytest.mark.parametrize(("source", "teacher"), [(Source(STAR), Teacher()), (Source(), Teacher(0.1))])
 def test_ignored_objects_and_low_scores_are_not_hard(source, teacher):
-    numbers = find_hard_scenes(source, teacher, 1, f"{teacher.score} {len(source.ignore)}", 60)
+    numbers = find_hard_scenes(source, teacher, 1, {"hash": f"{teacher.score} {len(source.ignore)}"}, 60)
     assert len(numbers) == 0
     assert set(_is_bright(source, numbers)) == {True, False}, "without a hard scene the usual ones are drawn"
 
@@ -59,7 +72,7 @@ def test_ignored_objects_and_low_scores_are_not_hard(source, teacher):
 def test_the_share_of_hard_scenes_is_kept():
     """The others come from the source as usual; a requested kind is drawn by it too."""
     source = Source()
-    numbers = find_hard_scenes(source, Teacher(), 1, "data", 60)
+    numbers = find_hard_scenes(source, Teacher(), 1, {"hash": "data"}, 60)
     hard = HardScenes(source, numbers, 1, 0.4)
     rng = np.random.default_rng(3)
     bright = np.mean([hard.draw(rng).image.any() for _ in range(2000)])

@@ -265,7 +265,7 @@ def test_mixed_channels_keep_light_and_shape():
 
 
 def test_images_of_one_name_in_two_folders_keep_their_own_pixels_and_boxes(tmp_path):
-    """A user's folders number their frames alike; the boxes of one were taken for the other's."""
+    """The boxes of one frame were taken for those of the other."""
     samples = []
     for number, night in enumerate(("monday", "tuesday")):
         (tmp_path / night).mkdir()

@@ -31,7 +31,7 @@ def test_frames_are_read(tmp_path):
     frames = list(read_raw_frames(tmp_path))
     assert [frame.file for frame in frames] == ["0.fit", "1.fit"]
     assert frames[1].pattern == "GRBG" and frames[1].mosaic.max() == 1 and (frames[1].x, frames[1].y) == (11, 5)
-    assert [frame.target for frame in read_raw_frames(tmp_path, "M94")] == ["M94"]
+    assert [frame.target for frame in frames] == ["sky", "M94"]
 
 
 @pytest.mark.parametrize(

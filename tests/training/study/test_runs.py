@@ -88,6 +88,18 @@ def test_a_row_is_of_one_network_and_length(runs, key):
         summary("plain", [run, other])
 
 
+def test_a_score_that_a_run_does_not_have_leaves_its_cell_empty(runs):
+    """Few images have no calibration error; the table failed at the end."""
+    run = row_of(runs[0] / "plain/seed1")
+    row = summary("plain", [run, replace(run, seed=2, ece=None, auc=None)])
+    assert row.means.keys() == set(MEASURED) - {"ece", "auc"} == row.spreads.keys()
+    values = json.loads(json.dumps(row.to_dict()))
+    assert values["ece"] is None and StudyRow.from_dict(values) == row
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table([row]).splitlines()]
+    shown = dict(zip(cells[0], cells[2], strict=True))
+    assert shown["ECE"] == shown["AUC"] == "–" and shown["accuracy"].endswith("± 0.000")
+
+
 def test_files_of_another_run_are_noticed(runs, parts, tmp_path):
     """Files that were copied alone gave the scores of another run."""
     run = shutil.copytree(runs[0] / "plain/seed1", tmp_path / "run")

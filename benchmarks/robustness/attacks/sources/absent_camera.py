@@ -16,17 +16,21 @@ def run(count: int, _: Path) -> Outcome:
 
     Measure the delay of its first frame.
     """
-    delays = []
+    delays, appeared = [], list[HttpCameras]()
     for number in range(count):
         cameras = HttpCameras()
         cameras.close()
         frames = iter(stream(f"{cameras.url}/snapshot", wait=True))
-        appearance = threading.Timer(0.2 + 0.3 * (number % 5), HttpCameras, [cameras.port])
+        appearance = threading.Timer(
+            0.2 + 0.3 * (number % 5), lambda port: appeared.append(HttpCameras(port)), [cameras.port]
+        )
         started = time.monotonic()
         appearance.start()
         next(frames)
         delays.append(time.monotonic() - started - appearance.interval)
         frames.close()  # type: ignore[attr-defined]
+        appearance.join()
+        appeared[-1].close()
     return Outcome({"frames": len(delays), "worst_delay_s": round(max(delays), 2)}, len(delays) == count)
 
 
