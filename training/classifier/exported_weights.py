@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
+from ..normalisation import set_statistics
 
 if TYPE_CHECKING:
     import keras
@@ -154,8 +155,7 @@ def set_folded(network: keras.Model, weights: Weights, images: np.ndarray) -> No
         elif isinstance(layer, layers.Dense):
             layer.set_weights(list(next(left)))
         elif isinstance(layer, layers.BatchNormalization):
-            mean, variance = (part.numpy() for part in tf.nn.moments(arguments[0], axes=[0, 1, 2]))
-            layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
+            set_statistics(layer, arguments[0], bias)
         result = layer(arguments[0] if len(arguments) == 1 else arguments, training=False)
         by_tensor[id(layer.output)] = result
     if next(left, None) is not None:

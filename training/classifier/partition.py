@@ -9,14 +9,12 @@ import numpy as np
 
 from ..cache import cache_key, cached_array
 from ..data.errors import DataError
-from ..data.near_duplicates import CRITERIA, near_duplicates
+from ..data.near_duplicates import COMPARISON_SIDE, CRITERIA, near_duplicates
 from ..data.splits import class_label, holdout_indices, labels_hash, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
 """Shares of the images for selection (validation) and for the final evaluation (test)."""
-COMPARED_SIDE = 69
-"""Side in pixels at which images are compared to find duplicates."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:
 
     The result is cached, since it takes minutes to compute.
     """
-    key = cache_key(dataset.crop_ids, dataset.margin, COMPARED_SIDE, *CRITERIA)
-    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(dataset.images(COMPARED_SIDE))))
+    key = cache_key(dataset.crop_ids, dataset.margin, *CRITERIA)
+    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(dataset.images(COMPARISON_SIDE))))
 
 
 def split_dataset(dataset: GalaxyDataset, seed: int = 1) -> DatasetSplit:

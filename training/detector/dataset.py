@@ -13,7 +13,7 @@ from ..cache import cache_key, cached_array
 from ..data.catalogues import LABELLED, RESERVED_FILES
 from ..data.crops import CREDITS as GALAXY_CREDITS
 from ..data.crops import network_input
-from ..data.near_duplicates import CRITERIA, near_duplicates
+from ..data.near_duplicates import COMPARISON_SIDE, CRITERIA, near_duplicates
 from ..data.sample import Sample
 from ..data.splits import MOVED_DIGITS, data_hash, is_held_out
 from ..scenes.close_ups import CLOSE_UPS
@@ -33,8 +33,8 @@ CREDITS = {
 VALIDATION_SHARE = 0.1
 MIN_EXTENT = 40
 """Minimum right or lower edge in pixels of a frame's galaxy; frames below it are thumbnails."""
-MARGIN, COMPARED_SIDE = 0.3, 69
-"""Margin around a boxed galaxy, and side in pixels, at which it is compared with close-ups."""
+MARGIN = 0.3
+"""Margin around a boxed galaxy with which it is compared with others."""
 
 
 def is_trainable(sample: Sample) -> bool:
@@ -125,10 +125,10 @@ def group_by_galaxy(samples: list[Sample]) -> np.ndarray:
 
     def find() -> np.ndarray:
         return near_duplicates(
-            [network_input(sample.load(), sample.boxes[:1], MARGIN, COMPARED_SIDE) for sample in samples]
+            [network_input(sample.load(), sample.boxes[:1], MARGIN, COMPARISON_SIDE) for sample in samples]
         )
 
-    key = cache_key(contents, MARGIN, COMPARED_SIDE, *CRITERIA)
+    key = cache_key(contents, MARGIN, *CRITERIA)
     return np.asarray(cached_array("twins", key, find))
 
 

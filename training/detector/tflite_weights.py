@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..mobilenet.folded import WeightsError
+from ..normalisation import set_statistics
 from . import networks as ssd
 
 _PART = re.compile(r"(?:fpn|retina_net_head)/(\w+?)/separable_conv2d(?:_\d+)?/depthwise")
@@ -207,8 +208,7 @@ def _settle(model: Any, affine: dict[int, Any], images: np.ndarray) -> None:
         if id(layer) not in affine:
             return plain(layer, inputs, training=False)
         scale, shift = affine[id(layer)]
-        mean, variance = (value.numpy() for value in tf.nn.moments(inputs, axes=[0, 1, 2]))
-        layer.set_weights([scale * np.sqrt(variance + layer.epsilon), shift + scale * mean, mean, variance])
+        set_statistics(layer, inputs, shift, scale)
         return inputs * scale + shift
 
     kind.call = settle

@@ -13,7 +13,7 @@ import numpy as np
 from ...models.boxes import iou_matrix
 from ...models.preprocess import resize
 from ..data.errors import DataError
-from ..data.near_duplicates import near_duplicates
+from ..data.near_duplicates import COMPARISON_SIDE, near_duplicates
 from ..data.vocabulary import is_galaxy
 from .annotation import AnnotatedDataset, ImageAnnotation, LabelError, Progress, no_progress
 from .images import BrokenImageError, decode_with_size
@@ -38,8 +38,6 @@ KINDS = (
 """Kinds of issues, in the order of a report. They are part of the JSON output and must not change."""
 DUPLICATE_IOU = 0.95
 """IoU above which two boxes are reported as one that was drawn twice."""
-COMPARISON_SIDE = 69
-"""Side in pixels at which images are compared, as in `study`."""
 EDGE_TOLERANCE = 2e-6
 """Share of the image by which a box may exceed it: numbers with six decimals are not more exact."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..normalisation import set_statistics
 from .architecture import INPUT_OFFSET, INPUT_SCALE
 from .folded import Folded, WeightsError
 
@@ -88,8 +89,6 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
     Raises:
         WeightsError: the file or a tensor is missing, or a tensor has another shape.
     """
-    import tensorflow as tf
-
     if path.is_dir():
         from .run_weights import folded_from_run
 
@@ -106,10 +105,7 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
             raise WeightsError(f"{path} ends after '{read[-1].name}': the network has more blocks")
         set_folded(path, folded, layer, normalised=True)
         outputs = layer(inputs)
-        mean, variance = (value.numpy() for value in tf.nn.moments(outputs, axes=[0, 1, 2]))
-        # With these statistics inference gives conv + bias, as in the folded network, and training, which
-        # normalises by the batch, starts from nearly the same function.
-        norm.set_weights([np.sqrt(variance + norm.epsilon), folded.bias + mean, mean, variance])
+        set_statistics(norm, outputs, folded.bias)
         loaded += 1
         return norm(outputs, training=False)
 
