@@ -141,6 +141,13 @@ class SceneComposer:
             samples.append(sample)
         return canvas, boxes, samples
 
+    def draw_close_up(self, rng: Rng) -> Cutout | None:
+        """Draw a close-up and cut its galaxy out; None if that is not possible."""
+        sample = pick(rng, self.close_up_samples)
+        if sample.location not in self._close_ups:
+            self._close_ups[sample.location] = cut_out_close_up(sample.load())
+        return self._close_ups[sample.location]
+
     def close_up(self, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
         """Compose a scene with a galaxy that fills much of the image.
 
@@ -152,13 +159,9 @@ class SceneComposer:
         canvas = self.sky(rng)
         if rng.random() < 0.3:
             self._add_distractors(rng, canvas, 1)
-        for _ in range(MAX_CUTOUT_ATTEMPTS):
-            sample = pick(rng, self.close_up_samples)
-            if sample.location not in self._close_ups:
-                self._close_ups[sample.location] = cut_out_close_up(sample.load())
-            if (cutout := self._close_ups[sample.location]) is not None:
-                break
-        else:
+        drawn = (self.draw_close_up(rng) for _ in range(MAX_CUTOUT_ATTEMPTS))
+        cutout = next((cutout for cutout in drawn if cutout is not None), None)
+        if cutout is None:
             return canvas, np.zeros((0, 4), np.float32)
         side = self.size * np.exp(rng.uniform(*np.log(CLOSE_UP_SIDES)))
         matrix = random_matrix(rng) * side / max(cutout.box[2:] - cutout.box[:2])

@@ -10,7 +10,6 @@ and OpenCV only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +20,6 @@ from ...models.raw.front_end import FrameLevels, measure, stretch_planes
 from ..data.sample import Sample
 from . import nebulae
 from .camera_effects import Rng, add_saturated_stars, rotate_randomly
-from .close_ups import cut_out_close_up
 from .composition import random_matrix
 from .cutouts import Cutout, paste
 from .generator import MIN_IGNORED_SIDE, MIN_SIDE, MIN_VISIBLE_SHARE, Scene, SceneGenerator, clip_boxes
@@ -51,7 +49,6 @@ class RawSceneGenerator:
     def __init__(self, generator: SceneGenerator, skies: Sequence[RawSky] = ()) -> None:
         self._generator, self._skies, self.size = generator, list(skies), generator.size
         self.composer = generator.composer
-        self._cutouts: dict[tuple[Path, str], Cutout | None] = {}
 
     def draw(self, rng: Rng, kind: str | None = None, view: int | None = None) -> Scene:
         """Draw a scene; kind (of `KINDS`) and view (of `VIEWS`) are random if None."""
@@ -214,10 +211,7 @@ class RawSceneGenerator:
             return sersic(rng, min(wanted, 160.0))
         strength = rng.uniform(*_STRENGTH)
         if draw < 0.7 and wanted > 20 and self.composer.close_up_samples:
-            sample = self.composer.close_up_samples[int(rng.integers(len(self.composer.close_up_samples)))]
-            if sample.location not in self._cutouts:
-                self._cutouts[sample.location] = cut_out_close_up(sample.load())
-            cutout = self._cutouts[sample.location]
+            cutout = self.composer.draw_close_up(rng)
         else:
             cutout = (self.composer.draw_cutout(rng) or (None, None))[0]
         return destretched(cutout, strength) if cutout is not None else None
