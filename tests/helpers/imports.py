@@ -38,7 +38,7 @@ SUB_FLOORS = {
     "training": (
         ("run_checks",),
         ("run_record",),
-        ("cost", "progress", "cache", "run", "threads", "keras_file"),
+        ("cost", "progress", "cache", "run", "threads", "keras_file", "normalisation"),
         ("data",),
         ("figures",),
         ("formats", "mobilenet"),
