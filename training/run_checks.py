@@ -111,6 +111,12 @@ def difference(
         old, new = _look_up(old_data, key), _look_up(data, key)
         if old != new and _ABSENT not in (old, new):
             return meaning
+    splits = [_look_up(values, "split") for values in (old_data, data)]
+    if all(isinstance(split, Mapping) and split.keys() & {"validation_share", "folds"} for split in splits):
+        # Earlier versions moved no frame: without the list, none was.
+        before, wanted = (split.get("moved", []) for split in splits)
+        if before != wanted:
+            return _DIFFERENCES["split.hash"]
     return None
 
 

@@ -58,7 +58,7 @@ def evaluate_pipeline(
         By situation, with the baselines of `records.evaluation.BASELINES`, at any score, as the detector.
 
     Raises:
-        DataError: there is no boxed galaxy.
+        DataError: there is no boxed galaxy, or the threshold was chosen on all scenes with one.
     """
     # Many parameters because the command passes on its options, and most of them are needed in one place only.
     samples = read_set(data, stretch=detect.stretch)  # as in a run: an image is developed for the detector
@@ -71,10 +71,11 @@ def evaluate_pipeline(
     boxes = _boxes_by_situation(scenes, progress)
     if not boxes:
         raise DataError(f"{data} holds no galaxy with a box")
+    own = set(detect.manifest.data.sets) if held_out else set()
     outcomes: dict[str, dict[str, list[GalaxyOutcome]]] = {name: {} for name in boxes}
     for done, scene in enumerate(scenes, len(scenes)):
         progress(done, 2 * len(scenes))
-        if not len(scene.scene.boxes) or (held_out and scene.selects):
+        if not len(scene.scene.boxes) or (scene.selects and own & {sample.set for sample in scene.samples}):
             continue
         image = scene.scene.image
         detections = {
@@ -91,6 +92,8 @@ def evaluate_pipeline(
             continue  # the threshold was chosen on all of its scenes
         summaries = {finder: summarise(galaxies) for finder, galaxies in by_finder.items()}
         result[name] = PipelineSituation(summaries.pop(DETECTOR), summaries)
+    if not result:
+        raise DataError(f"the detector's threshold was chosen on every scene of {data} with a galaxy: omit --held-out")
     return result
 
 

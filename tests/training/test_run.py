@@ -19,6 +19,7 @@ from galaxy_edge.training.run import (
     write_arrays,
     write_json,
 )
+from galaxy_edge.training.run_checks import difference
 
 DATA = {"hash": "0" * 64}
 
@@ -226,3 +227,14 @@ def test_arrays_that_cannot_be_written_leave_those_before(tmp_path, small_disk):
     with np.load(path) as kept:
         assert kept["images"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("before", "wanted", "found"), [
+    ({}, {"moved": ["ab"]}, "on another split of the data"),
+    ({"moved": ["ab"]}, {"moved": ["ab"]}, None),
+    ({}, {}, None),
+])  # fmt: skip
+def test_a_run_of_another_split_by_galaxies_is_not_resumed(before, wanted, found):
+    """Frames that it was trained on would be those that it is measured on."""
+    criteria = {"seed": 1, "validation_share": 0.1}
+    assert difference(({}, {"split": criteria | before}), {}, {"split": criteria | wanted}) == found

@@ -104,7 +104,7 @@ def calibrate_and_measure(
     metrics["ece"] = checked.get("ece")
     probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
-    if abstain:
+    if abstain and abstain["abstain"] < 1:
         metrics["abstain"] |= checked.get("abstain", {})
     write_arrays(
         out / "predictions.npz",

@@ -23,7 +23,7 @@ from .errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_CRITERIA = ("seed", "hash", "folds", "fold", "validation_share", "test_share")
+_CRITERIA = ("seed", "hash", "folds", "fold", "validation_share", "test_share", "moved")
 """What a split depends on, in its record."""
 
 HALVES_SEED = 19

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +21,8 @@ from ..scenes.close_ups import CLOSE_UPS
 from ..scenes.generator import SceneSource
 from .anchor_matching import assign_targets
 from .teacher import DetectorTeacher
+
+logger = logging.getLogger(__name__)
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """Data sets to train on; the last is labelled by the user. `lco_messier` is excluded by its licence, and serves as an
@@ -83,21 +86,35 @@ def split(
 def _moved(samples: list[Sample], digests: list[str], criteria: dict[str, Any]) -> list[str]:
     """Find the frames that go where another frame of their galaxy goes.
 
-    Of frames of one galaxy, that with the smallest hash decides, see `splits.is_held_out`. Returns the first
-    `MOVED_DIGITS` digits of their hashes.
+    Of frames of one galaxy, that with the smallest hash decides, see `splits.is_held_out`. With too few galaxies for
+    both shares, or for one of the folds, the frames stay where their own hashes put them, with a warning.
+
+    Returns the first `MOVED_DIGITS` digits of their hashes.
     """
-    framed = [index for index, sample in enumerate(samples) if len(sample.boxes)]
+    framed = sorted((index for index, sample in enumerate(samples) if len(sample.boxes)), key=digests.__getitem__)
     groups = group_by_galaxy([samples[index] for index in framed]).tolist() if framed else []
     decides: dict[int, str] = {}
     for index, group in zip(framed, groups, strict=True):
-        decides[group] = min(digests[index], decides.get(group, digests[index]))
+        decides.setdefault(group, digests[index])  # they are sorted: the first is the smallest
+    deciding = {digests[index]: decides[group] for index, group in zip(framed, groups, strict=True)}
+    folds = [criteria | {"fold": fold} for fold in range(criteria["folds"])] if "folds" in criteria else [criteria]
+    if not all(_has_both_shares(fold, deciding.values()) for fold in folds):
+        if len(decides) < len(deciding) and all(_has_both_shares(fold, deciding) for fold in folds):
+            logger.warning(
+                "frames with boxes: %d, different galaxies: %d; too few to hold some of them back: validation frames "
+                "show galaxies that are trained on, so that their scores say little of other galaxies",
+                len(framed), len(decides),
+            )  # fmt: skip
+        return []
     return sorted(
-        {
-            digests[index][:MOVED_DIGITS]
-            for index, group in zip(framed, groups, strict=True)
-            if is_held_out(criteria, digests[index]) != is_held_out(criteria, decides[group])
-        }
+        digest[:MOVED_DIGITS]
+        for digest, decider in deciding.items()
+        if is_held_out(criteria, digest) != is_held_out(criteria, decider)
     )
+
+
+def _has_both_shares(criteria: dict[str, Any], digests: Iterable[str]) -> bool:
+    return len({is_held_out(criteria, digest) for digest in digests}) == 2
 
 
 def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -81,11 +81,14 @@ def target_of(sample):
     [(seed, 0, 0) for seed in range(12)],
     [(3, 2, fold) for fold in range(2)],
 ])  # fmt: skip
-def test_frames_of_one_target_are_in_one_share(tmp_path, shares):
+def test_frames_of_one_target_are_in_one_share(tmp_path, shares, caplog):
     """A detector is not measured on a night whose other frames it knows."""
     samples, moved, count = frames_of_targets(tmp_path), 0, 0
     for share in shares:
+        caplog.clear()
         train_share, held_out, record = split(samples, *share)
+        if caplog.records:
+            continue  # by this seed, no target is held back: see below
         assert not {target_of(one) for one in train_share} & {target_of(one) for one in held_out}
         assert all(is_held_out(record["split"], sample.digest()) for sample in held_out)
         assert not any(is_held_out(record["split"], sample.digest()) for sample in train_share)
@@ -95,6 +98,15 @@ def test_frames_of_one_target_are_in_one_share(tmp_path, shares):
     assert moved and count, "by their own hashes, the frames would be in both shares"
     if shares[0][1]:
         assert count == len(samples)
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_frames_of_one_target_are_split_by_frame_with_a_warning(tmp_path, caplog, folds):
+    """No other galaxy could be held back; the training was refused."""
+    samples = frames_of_targets(tmp_path, targets=1, frames=40)
+    train_share, held_out, record = split(samples, 1, folds)
+    assert train_share and held_out and "moved" not in record["split"]
+    assert "frames with boxes: 40, different galaxies: 1; too few to hold some of them back" in caplog.text
 
 
 def test_batches_are_determined_by_their_number(sets):
